@@ -1,0 +1,3 @@
+export * from './client.ts';
+export * from './error-status.ts';
+export * from './service.ts';

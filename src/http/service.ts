@@ -1,0 +1,156 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import Fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import { BadRequestError, ConfigError, toWireError, UnauthorizedError } from '../core/index.ts';
+import { statusOf } from './error-status.ts';
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** Set on routes that answer without the cluster token. Every other route asks for it. */
+    public?: true;
+  }
+}
+
+/** What one program's HTTP server is made of. */
+export interface ServiceOptions {
+  /** The program's name, for logs and errors. */
+  readonly role: string;
+  /** Asked of every route that is not marked `public`. */
+  readonly clusterToken: string;
+  readonly logger: Logger;
+  readonly metrics: Registry;
+  /** What `/readyz` asks: resolves when the program can do its work, throws with the reason when it cannot. */
+  readonly ready: (signal: AbortSignal) => Promise<void>;
+  /** A certificate and key make it HTTPS. */
+  readonly tls?: TlsFiles | undefined;
+}
+
+/** PEM files of a server. */
+export interface TlsFiles {
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+
+/** Announces of a host with thousands of swarms have to fit. */
+const JSON_BODY_LIMIT_BYTES = 8 * 1024 * 1024;
+/** Repository, digest and upload state in a URL; fastify's own 100 characters would refuse a sha512 digest. */
+const PARAMETER_MAX_LENGTH = 2048;
+const READINESS_TIMEOUT_MS = 3_000;
+
+/**
+ * A fastify server with what every program has: the cluster token asked of all routes but public ones, errors as JSON
+ * `{code, message, details}`, bodies other than JSON left as streams, and `/healthz`, `/readyz`, `/metrics`.
+ * The caller listens with {@link listen} and closes it.
+ */
+export function createService(options: ServiceOptions): FastifyInstance {
+  const app = Fastify({
+    loggerInstance: options.logger as never,
+    disableRequestLogging: true,
+    bodyLimit: JSON_BODY_LIMIT_BYTES,
+    routerOptions: { maxParamLength: PARAMETER_MAX_LENGTH },
+    // Uploads may take hours; headers may not.
+    requestTimeout: 0,
+    http: { headersTimeout: 30_000 },
+    forceCloseConnections: true,
+    ...(options.tls === undefined
+      ? {}
+      : { https: { cert: readFileSync(options.tls.certFile), key: readFileSync(options.tls.keyFile) } }),
+  } as object) as unknown as FastifyInstance;
+  app.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
+  app.addHook('onRequest', async (request) => {
+    if (request.routeOptions.config.public !== true) checkToken(request, options.clusterToken);
+  });
+  app.setErrorHandler((error, request, reply) => {
+    const known = isFastifyClientError(error) ? new BadRequestError(error.message) : error;
+    const status = statusOf(known);
+    if (status >= 500) request.log.error({ err: error, url: request.url }, 'request failed');
+    return reply.code(status).send(toWireError(known));
+  });
+  app.setNotFoundHandler((request, reply) => {
+    const error = new BadRequestError(`${options.role} has no route ${request.method} ${request.url.split('?')[0]}`);
+    return reply.code(404).send(toWireError(error));
+  });
+  addHealthRoutes(app, options);
+  return app;
+}
+
+function addHealthRoutes(app: FastifyInstance, options: ServiceOptions): void {
+  const config = { public: true } as const;
+  app.get('/healthz', { config }, async () => ({ role: options.role, status: 'alive' }));
+  app.get('/readyz', { config }, async (_request, reply) => {
+    try {
+      await options.ready(AbortSignal.timeout(READINESS_TIMEOUT_MS));
+      return { role: options.role, status: 'ready' };
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      return reply.code(503).send({ role: options.role, status: 'not ready', reason });
+    }
+  });
+  app.get('/metrics', { config }, async (_request, reply) => {
+    return reply.type(options.metrics.contentType).send(await options.metrics.metrics());
+  });
+}
+
+function checkToken(request: FastifyRequest, clusterToken: string): void {
+  const header = request.headers.authorization ?? '';
+  const given = header.startsWith('Bearer ') ? header.slice('Bearer '.length) : '';
+  // Hashed first: timingSafeEqual wants equal lengths, and the length is a secret too.
+  const hash = (text: string) => createHash('sha256').update(text).digest();
+  if (given === '' || !timingSafeEqual(hash(given), hash(clusterToken))) {
+    throw new UnauthorizedError(
+      `${request.method} ${request.url.split('?')[0]} asks for the cluster token (Authorization: Bearer …); ` +
+        (given === '' ? 'none came' : 'another one came'),
+    );
+  }
+}
+
+/** Fastify's own refusals of a request: a body that is no JSON, too large, or not of the schema. */
+function isFastifyClientError(error: unknown): error is Error {
+  const { statusCode } = error as { statusCode?: number };
+  return error instanceof Error && statusCode !== undefined && statusCode >= 400 && statusCode < 500;
+}
+
+/** Where a program listens. */
+export interface ListenOptions {
+  /** `localhost` listens on 127.0.0.1 and ::1. */
+  readonly host: string;
+  readonly port: number;
+}
+
+/**
+ * Starts to listen. @returns the port (the one chosen when 0 was asked)
+ * @throws ConfigError when the port is taken, naming role, port and option
+ */
+export async function listen(
+  app: FastifyInstance,
+  role: string,
+  { host, port }: ListenOptions,
+  option = 'listen.port',
+): Promise<number> {
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    throw asPortTaken(error, role, port, option) ?? error;
+  }
+  const address = app.server.address();
+  return typeof address === 'object' && address !== null ? address.port : port;
+}
+
+/** A readable error for a port that is taken; `undefined` when `error` is something else. */
+export function asPortTaken(error: unknown, role: string, port: number, option: string): ConfigError | undefined {
+  if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') return undefined;
+  return new ConfigError(`port ${port} for the ${role} is taken by another program; choose another with ${option}`, {
+    role,
+    port,
+    option,
+  });
+}
+
+/** Whether only this machine can reach a listener on `host`. */
+export function isLoopback(host: string): boolean {
+  if (host === 'localhost' || host === '::1') return true;
+  return isIP(host) === 4 && host.startsWith('127.');
+}

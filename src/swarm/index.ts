@@ -1,0 +1,2 @@
+export * from './metainfo-generator.ts';
+export type * from './swarm.ts';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import bencode from 'bencode';
-import { type Digest, hexOf, parseDigest } from './digest.ts';
+import { type Digest, findDigest, hexOf } from './digest.ts';
 import { InvalidMetainfoError } from './errors.ts';
 import { type InfoHash, toInfoHash } from './swarm-id.ts';
 
@@ -104,20 +104,32 @@ export function decodeMetainfo(bytes: Buffer): Metainfo {
 }
 
 function readHead(line: Buffer): { digest: Digest; length: number; pieceLength: number } {
-  let head: { format?: unknown; digest?: unknown; length?: unknown; pieceLength?: unknown };
+  const { format, digest, length, pieceLength } = readFields(line);
+  if (format !== MAGIC) {
+    throw new InvalidMetainfoError(`metainfo has format ${JSON.stringify(format)}, expected "${MAGIC}"`);
+  }
+  const found = typeof digest === 'string' ? findDigest(digest) : undefined;
+  if (found === undefined) {
+    throw new InvalidMetainfoError(`metainfo has digest ${JSON.stringify(digest)}, expected a sha256 or sha512 digest`);
+  }
+  if (!isLength(length) || !isLength(pieceLength) || !isPieceLength(pieceLength)) {
+    throw new InvalidMetainfoError(
+      `metainfo of ${found} has length ${JSON.stringify(length)} and piece length ${JSON.stringify(pieceLength)}, ` +
+        `expected a number of bytes and a power of two from ${MIN_PIECE_LENGTH} to ${MAX_PIECE_LENGTH}`,
+    );
+  }
+  return { digest: found, length, pieceLength };
+}
+
+function readFields(line: Buffer): { readonly [field: string]: unknown } {
+  let fields: unknown;
   try {
-    head = JSON.parse(line.toString('utf8'));
+    fields = JSON.parse(line.toString('utf8'));
   } catch (cause) {
     throw new InvalidMetainfoError('the head line of metainfo is not JSON', {}, { cause });
   }
-  const { format, digest, length, pieceLength } = head;
-  if (format !== MAGIC || typeof digest !== 'string') {
-    throw new InvalidMetainfoError(`metainfo has format ${JSON.stringify(format)}, expected "${MAGIC}"`);
-  }
-  if (!isLength(length) || !isLength(pieceLength) || !isPieceLength(pieceLength)) {
-    throw new InvalidMetainfoError(`metainfo of ${digest} has length ${length} and piece length ${pieceLength}`);
-  }
-  return { digest: parseDigest(digest), length, pieceLength };
+  if (typeof fields === 'object' && fields !== null) return fields as { readonly [field: string]: unknown };
+  throw new InvalidMetainfoError('the head line of metainfo is not a JSON object');
 }
 
 function isLength(value: unknown): value is number {

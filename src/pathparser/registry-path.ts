@@ -89,5 +89,6 @@ export type RegistryPath =
       readonly algorithm: DigestAlgorithm;
       readonly offset: number;
     }
-  | { readonly kind: 'blobs'; readonly algorithm?: DigestAlgorithm; readonly prefix?: string }
+  | { readonly kind: 'blobs'; readonly algorithm?: DigestAlgorithm; readonly prefix?: never }
+  | { readonly kind: 'blobs'; readonly algorithm: DigestAlgorithm; readonly prefix: string }
   | { readonly kind: 'blob' | 'blob-data' | 'blob-metainfo'; readonly digest: Digest };

@@ -11,9 +11,18 @@ import {
 /** A tracker may wait for an origin that reads a cold blob from its backend first. */
 const METAINFO_TIMEOUT_MS = 600_000;
 
-/** The trackers of a cluster: each call goes to the first that answers. The owner of this object closes it. */
+/** A tracker answers an announce in milliseconds; one that hangs must not cost a whole interval. */
+const ANNOUNCE_TIMEOUT_MS = 5_000;
+/** A tracker that did not answer is asked last for this long. */
+const DOWN_MS = 5_000;
+
+/**
+ * The trackers of a cluster: each call goes to the first in the list that answers, so that all hosts meet at the same one.
+ * One that did not answer comes last for a while. The owner of this object closes it.
+ */
 export class TrackerClient {
   readonly #clients: readonly ServiceClient[];
+  readonly #downUntilMs = new Map<ServiceClient, number>();
 
   constructor(options: { baseUrls: readonly string[]; clusterToken: string }) {
     const { clusterToken } = options;
@@ -23,7 +32,8 @@ export class TrackerClient {
   /** Reports all swarms of this host, and gets peers for those that want some. */
   async announce(request: AnnounceRequest, signal?: AbortSignal): Promise<AnnounceAnswer> {
     return this.#tryEach((client) => {
-      return client.json({ method: 'POST', path: trackerRoutes.announce, json: request, signal });
+      const path = trackerRoutes.announce;
+      return client.json({ method: 'POST', path, json: request, timeoutMs: ANNOUNCE_TIMEOUT_MS, signal });
     });
   }
 
@@ -41,14 +51,23 @@ export class TrackerClient {
 
   async #tryEach<T>(call: (client: ServiceClient) => Promise<T>): Promise<T> {
     let failure: unknown = new UnavailableError('no tracker is configured');
-    for (const client of this.#clients) {
+    for (const client of this.#answeringFirst()) {
       try {
-        return await call(client);
+        const answer = await call(client);
+        this.#downUntilMs.delete(client);
+        return answer;
       } catch (error) {
         if (!(error instanceof AppError && error.retryable)) throw error;
         failure = error;
+        this.#downUntilMs.set(client, performance.now() + DOWN_MS);
       }
     }
     throw failure;
+  }
+
+  #answeringFirst(): ServiceClient[] {
+    const now = performance.now();
+    const isDown = (client: ServiceClient) => (this.#downUntilMs.get(client) ?? 0) > now;
+    return [...this.#clients.filter((client) => !isDown(client)), ...this.#clients.filter(isDown)];
   }
 }

@@ -20,7 +20,7 @@ export const trackerRoutes = {
 const hex40 = Type.String({ pattern: '^[0-9a-f]{40}$' });
 
 /** One swarm in an announce. */
-export const AnnouncedSwarmSchema = Type.Object(
+const AnnouncedSwarmSchema = Type.Object(
   {
     swarmId: hex40,
     /** The v1 info hash of the same blob, once known: foreign clients that ask for it are sent to this swarm's peers. */
@@ -58,7 +58,7 @@ const PeerSchema = Type.Object({
 });
 
 /** Peers for each swarm that wanted some. */
-export const AnnounceAnswerSchema = Type.Object({
+const AnnounceAnswerSchema = Type.Object({
   /** When to announce again; a peer that stays away for two and a half of these is dropped. */
   intervalMs: Type.Integer(),
   swarms: Type.Record(Type.String(), Type.Array(PeerSchema)),

@@ -12,7 +12,7 @@ import Type, { type Static } from 'typebox';
  * | `DELETE /v1/repository?repository=` | |
  * | `GET /v1/blob?repository=&digest=` | {@link RepositoryBlobAnswer}: how a blob is linked here, and its length as an origin knows it |
  * | `PUT DELETE /v1/link?repository=&kind=layer\|revision&digest=` | deleting a revision takes the tags that point at it along |
- * | `GET /v1/referrers?repository=&subject=` | {@link NamesAnswer} of digests |
+ * | `GET /v1/referrers?repository=&subject=&after=&limit=` | {@link NamesAnswer} of digests |
  * | `PUT DELETE /v1/referrer?repository=&subject=&referrer=` | |
  */
 export const buildIndexRoutes = {
@@ -34,12 +34,14 @@ export type TagBody = Static<typeof TagBodySchema>;
 
 export const NamesAnswerSchema = Type.Object({
   names: Type.Array(Type.String()),
-  /** Whether names follow behind the last one. */
+  /** Whether names may follow behind the last one; a page ends early rather than late. */
   more: Type.Boolean(),
 });
 export type NamesAnswer = Static<typeof NamesAnswerSchema>;
 
 export const LinkKindSchema = Type.Union([Type.Literal('layer'), Type.Literal('revision')]);
+/** How a blob belongs to a repository: as a layer or config, or as a manifest. */
+export type LinkKind = Static<typeof LinkKindSchema>;
 
 export const RepositoryBlobAnswerSchema = Type.Object({
   sizeBytes: Type.Integer(),

@@ -145,6 +145,12 @@ export interface PartialDownload extends AsyncDisposable {
    */
   readonly prefixBytes: number;
   /**
+   * Resolves once the blob's digest is known to match: enough to send its last bytes on, though nothing is synced yet.
+   * `commit` does this first. All pieces have to be there. On a mismatch the partial blob is dropped.
+   * @throws InvalidRangeError when pieces are missing; DigestMismatchError
+   */
+  verify(): Promise<void>;
+  /**
    * Verifies the blob's digest, syncs, and renames to a blob with its metainfo. All pieces have to be there.
    * On a mismatch the partial blob is dropped. @throws DigestMismatchError
    */

@@ -65,8 +65,8 @@ export class UnsupportedError extends StorageDriverError {
 /** A writer was used after it had ended. */
 export class WriterClosedError extends StorageDriverError {
   readonly code = 'WRITER_CLOSED';
-  constructor(driverName: string, path: string, how: string) {
-    super(driverName, path, `the writer is already ${how}`);
+  constructor(driverName: string, path: string, how: string, options?: ErrorOptions) {
+    super(driverName, path, `the writer is already ${how}`, options);
   }
 }
 

@@ -1,2 +1,10 @@
+export { validated } from './base.ts';
+export * from './conformance.ts';
 export * from './errors.ts';
+export * from './factory.ts';
+export { FilesystemParametersSchema } from './filesystem/index.ts';
+export { InMemoryParametersSchema } from './inmemory/index.ts';
+export { readParameters } from './parameters.ts';
+export { comparePaths, findPathFault, isWithin, joinPath, parentOf } from './paths.ts';
 export type * from './storage-driver.ts';
+export { walkTree } from './walk.ts';

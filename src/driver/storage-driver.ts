@@ -36,7 +36,8 @@ export interface StorageDriver extends AsyncDisposable {
   /**
    * A writer for an object of any size. `append: false` starts at nothing. `append: true` goes on with bytes that an
    * earlier writer closed without commit, in this process or an earlier one, or with a committed object of length zero.
-   * @throws PathNotFoundError when there is nothing to append to; ConflictError when the object is committed and not empty
+   * @throws PathNotFoundError when there is nothing to append to; ConflictError when the object is committed and not empty,
+   * or another writer of this driver appends to it now
    */
   writer(path: string, options: { readonly append: boolean }, context?: CallContext): Promise<FileWriter>;
 
@@ -53,7 +54,11 @@ export interface StorageDriver extends AsyncDisposable {
   /** Renames an object, replacing what is there; onto itself it does nothing. The target is untouched on an error. @throws PathNotFoundError */
   move(source: string, destination: string, context?: CallContext): Promise<void>;
 
-  /** Removes an object, or everything under a directory; never a sibling that shares the prefix. @throws PathNotFoundError */
+  /**
+   * Removes an object, or everything under a directory; never a sibling that shares the prefix. Bytes that writers closed
+   * there without commit go with it, also when they are all that is there. Whether a directory that has become empty stays
+   * is up to the driver. @throws PathNotFoundError
+   */
   delete(path: string, context?: CallContext): Promise<void>;
 
   /** A URL at which the client can read the object itself; `undefined` when it has to be streamed. */
@@ -68,7 +73,7 @@ export interface StorageDriver extends AsyncDisposable {
 
 /** What travels with every call. */
 export interface CallContext {
-  /** Ends the call early; it then throws the signal's reason. */
+  /** Ends the call early; it then throws the signal's reason. For a writer it counts while it is opened. */
   readonly signal?: AbortSignal;
   /** The repository that a blob is read or written for; the p2p driver needs it, because a blob's path does not name one. */
   readonly repository?: Repository;

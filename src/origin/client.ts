@@ -4,6 +4,7 @@ import {
   BlobNotFoundError,
   type ByteRange,
   type Digest,
+  NoSpaceError,
   type Repository,
   rendezvousOrder,
   UnavailableError,
@@ -15,6 +16,12 @@ import { type BlobStatAnswer, originRoutes } from './protocol.ts';
 export interface UploadSource {
   readonly sizeBytes: number;
   open(): Promise<Readable>;
+}
+
+/** Where an origin looks for a blob. */
+export interface WhereToLook {
+  /** On its own disk only: neither in its backend nor at other origins. */
+  readonly local?: boolean;
 }
 
 /** Until an origin has kept a blob, copied it to a second one, and answered. */
@@ -34,16 +41,33 @@ export class OriginClient {
     this.#client = new ServiceClient({ role: 'origin', ...options });
   }
 
-  async stat(digest: Digest, signal?: AbortSignal): Promise<number> {
-    const answer = await this.#client.json<BlobStatAnswer>({ method: 'GET', path: originRoutes.stat(digest), signal });
+  /** The length of a blob in bytes. @throws BlobNotFoundError */
+  async stat(digest: Digest, signal?: AbortSignal, options?: WhereToLook): Promise<number> {
+    const answer = await this.#client.json<BlobStatAnswer>({
+      method: 'GET',
+      path: originRoutes.stat(digest),
+      query: { local: options?.local },
+      signal,
+    });
     return answer.sizeBytes;
   }
 
-  /** The caller reads the stream to its end or destroys it. */
-  async open(digest: Digest, range: ByteRange | undefined, signal?: AbortSignal): Promise<Readable> {
-    const headers = range === undefined ? {} : { range: `bytes=${range.offset}-${range.offset + range.length - 1}` };
-    const path = originRoutes.blob(digest);
-    return (await this.#client.stream({ method: 'GET', path, headers, signal, timeoutMs: METAINFO_TIMEOUT_MS })).body;
+  /** The caller reads the stream to its end or destroys it. A range has one byte at least. @throws BlobNotFoundError */
+  async open(
+    digest: Digest,
+    range: ByteRange | undefined,
+    signal?: AbortSignal,
+    options?: WhereToLook,
+  ): Promise<Readable> {
+    const answer = await this.#client.stream({
+      method: 'GET',
+      path: originRoutes.blob(digest),
+      query: { local: options?.local },
+      headers: range === undefined ? {} : { range: `bytes=${range.offset}-${range.offset + range.length - 1}` },
+      timeoutMs: METAINFO_TIMEOUT_MS,
+      signal,
+    });
+    return answer.body;
   }
 
   /** Resolves once the blob is acknowledged; a `replica` is kept by this origin alone. */
@@ -82,7 +106,7 @@ export class OriginClient {
 
 /**
  * All origins behind one face: every call goes to the blob's owners in rendezvous order, and to the next one when an
- * origin does not answer or lacks the blob. The owner of this object closes it.
+ * origin does not answer, lacks the blob, or has no room for it. The owner of this object closes it.
  */
 export class OriginCluster {
   readonly #clients: ReadonlyMap<string, OriginClient>;
@@ -105,7 +129,12 @@ export class OriginCluster {
 
   /** The bytes of a blob; fails over until the answer begins, not in mid-body. @throws BlobNotFoundError */
   async open(digest: Digest, range: ByteRange | undefined, signal?: AbortSignal): Promise<Readable> {
-    return this.#tryEach(digest, (origin) => origin.open(digest, range, signal));
+    return this.#tryEach(digest, async (origin) => {
+      const body = await origin.open(digest, range, signal);
+      // A body that breaks off: whoever goes on from there is to ask another origin first.
+      body.once('error', () => this.#downUntilMs.set(origin.baseUrl, performance.now() + DOWN_MS));
+      return body;
+    });
   }
 
   /** Uploads a blob; resolves once it is acknowledged. */
@@ -140,7 +169,8 @@ export class OriginCluster {
         else if (error instanceof AppError && error.retryable) {
           failure = error;
           this.#downUntilMs.set(url, performance.now() + DOWN_MS);
-        } else throw error;
+        } else if (error instanceof NoSpaceError) failure ??= error;
+        else throw error;
       }
     }
     // Not found counts only when every origin could be asked: a silent one may have it.

@@ -9,6 +9,7 @@ import Type, { type Static } from 'typebox';
  * | `PUT /v1/blobs/<digest>?replica=true` | a copy from another owner: verified, synced, kept, not copied on; the write-back is queued with a delay |
  * | `GET /v1/blobs/<digest>/stat` | {@link BlobStatAnswer}, without fetching the blob |
  * | `GET /v1/blobs/<digest>` | the bytes; `Range: bytes=a-b` gives 206 |
+ * | `GET /v1/blobs/<digest>?local=true`, `…/stat?local=true` | the same, from this origin's own disk only: what origins ask each other |
  * | `GET /v1/blobs/<digest>/metainfo` | encoded metainfo (core), made from the whole blob when there is none yet |
  * | `GET /v1/blobs/<digest>/inline` | a metainfo answer (tracker/protocol.ts): metainfo, and the blob when it is small |
  */
@@ -20,7 +21,7 @@ export const originRoutes = {
 } as const;
 
 /** The length of a blob that the origin holds or its backend has. */
-export const BlobStatAnswerSchema = Type.Object({ sizeBytes: Type.Integer() });
+const BlobStatAnswerSchema = Type.Object({ sizeBytes: Type.Integer() });
 export type BlobStatAnswer = Static<typeof BlobStatAnswerSchema>;
 
 /** How many owners a blob has, when there are that many origins. */

@@ -48,6 +48,8 @@ export interface Download {
   nextMissing(range: ByteRange): number | undefined;
   /** Takes a piece from elsewhere (an origin over HTTP). `false` when its SHA-256 does not match. */
   supply(index: number, bytes: Buffer): Promise<boolean>;
+  /** Resolves when the blob's digest is known to match, before anything is synced; rejects like {@link finished}. */
+  readonly verified: Promise<void>;
   /** Resolves when the blob is committed to the store; rejects when the download failed or was cancelled. */
   readonly finished: Promise<BlobInfo>;
   /** Ends it; verified pieces stay on disk. */

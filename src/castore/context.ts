@@ -1,0 +1,28 @@
+import type { Clock } from '../core/index.ts';
+import type { DurableFiles } from './durable.ts';
+import type { EvictionOrder } from './eviction.ts';
+import type { FileOps } from './files.ts';
+import type { KeyedLock } from './keyed-lock.ts';
+import type { Layout } from './layout.ts';
+import type { Space } from './space.ts';
+
+/** What the parts of one store share. */
+export interface StoreContext {
+  readonly ops: FileOps;
+  readonly files: DurableFiles;
+  readonly layout: Layout;
+  /** Keys are `upload <id>`, `download <digest>` and `blob <digest>`, taken in this order. */
+  readonly locks: KeyedLock;
+  readonly order: EvictionOrder;
+  readonly space: Space;
+  readonly clock: Clock;
+  readonly logger: StoreLogger;
+  /** What is open and has to be closed with the store; whoever opens adds, whoever closes removes. */
+  readonly openThings: Set<{ close(): Promise<void> }>;
+}
+
+/** The part of a pino logger that the store uses. */
+export interface StoreLogger {
+  info(facts: object, message: string): void;
+  warn(facts: object, message: string): void;
+}

@@ -1,0 +1,293 @@
+import {
+  type Digest,
+  InvalidRangeError,
+  lengthOfPiece,
+  type Metainfo,
+  pieceCount,
+  pieceSha256,
+  UnavailableError,
+} from '../core/index.ts';
+import { Bitfield, setBits } from './bitfield.ts';
+import type { BlobInfo, PartialDownload } from './ca-store.ts';
+import type { StoreContext } from './context.ts';
+import { StoreDamagedError } from './errors.ts';
+import { checkRange } from './file-reader.ts';
+import { type OpenFile, readFully, writeAll } from './files.ts';
+import type { DownloadPaths } from './layout.ts';
+import { hashPiece } from './piece-hash.ts';
+import { PrefixHasher } from './prefix-hasher.ts';
+
+/** Half of the second that the contract gives, so that sync and write fit into the other half. */
+const PERSIST_DELAY_MS = 500;
+
+/** What a download needs of the store around it. */
+export interface DownloadHome {
+  readonly context: StoreContext;
+  readonly metainfo: Metainfo;
+  readonly paths: DownloadPaths;
+  /** Syncs the data. Not to be repeated once it failed. */
+  syncFile(file: OpenFile): Promise<void>;
+  /** @throws DigestMismatchError */
+  checkDigest(actual: Digest): void;
+  /** Makes a blob of the synced data. */
+  adopt(): Promise<BlobInfo>;
+  /** Reads the blob that this has become. */
+  readBlob(offset: number, length: number): Promise<Buffer>;
+  /** Nobody has it open any more. */
+  letGo(): void;
+  /** Takes it off the disk. */
+  remove(): Promise<void>;
+}
+
+/** {@link PartialDownload} on a sparse file. */
+export class FilePartialDownload implements PartialDownload {
+  readonly metainfo: Metainfo;
+  readonly #home: DownloadHome;
+  readonly #file: OpenFile;
+  readonly #pieces: Bitfield;
+  readonly #prefix: PrefixHasher;
+  /** Pieces on their way to the disk, so that two who bring the same one write it once. */
+  readonly #writing = new Map<number, Promise<void>>();
+  #state: 'open' | 'closed' | 'committed' | 'dropped' = 'open';
+  #timer: NodeJS.Timeout | undefined;
+  #persisting: Promise<void> = Promise.resolve();
+  #unpersisted = false;
+  #committing: Promise<BlobInfo> | undefined;
+  /** Set for good when a sync failed: what is on disk may not be what was written. */
+  #syncFailure: { readonly error: unknown } | undefined;
+
+  private constructor(home: DownloadHome, file: OpenFile) {
+    this.metainfo = home.metainfo;
+    this.#home = home;
+    this.#file = file;
+    const pieces = pieceCount(home.metainfo.length, home.metainfo.pieceLength);
+    this.#pieces = new Bitfield(pieces);
+    const has = (index: number) => this.#pieces.has(index);
+    const readPiece = (index: number) => this.#readFile(index, 0, this.#pieceBytes(index));
+    this.#prefix = new PrefixHasher(home.metainfo.digest, { pieces, has, readPiece });
+  }
+
+  /** Opens the data, and hashes the pieces that the persisted bitfield names. The caller closes it. */
+  static async open(home: DownloadHome): Promise<FilePartialDownload> {
+    const { ops, openThings, space } = home.context;
+    const file = await space.onDisk('a download', () => ops.open(home.paths.data, 'change'));
+    try {
+      const download = new FilePartialDownload(home, file);
+      await download.#verifyPersisted();
+      if ((await file.sizeBytes()) !== home.metainfo.length) await file.truncate(home.metainfo.length);
+      openThings.add(download);
+      return download;
+    } catch (error) {
+      await file.close();
+      throw error;
+    }
+  }
+
+  get verifiedPieces(): number {
+    return this.#pieces.count;
+  }
+
+  get prefixBytes(): number {
+    return this.#prefix.prefixBytes;
+  }
+
+  has(index: number): boolean {
+    return this.#pieces.has(index);
+  }
+
+  bitfield(): Uint8Array {
+    return this.#pieces.bytes();
+  }
+
+  async writePiece(index: number, bytes: Uint8Array): Promise<boolean> {
+    if (!Number.isInteger(index) || index < 0 || index >= this.#pieces.size) {
+      throw new InvalidRangeError(`${this.#what()} has ${this.#pieces.size} pieces, there is no piece ${index}`);
+    }
+    if (bytes.length !== this.#pieceBytes(index)) return false;
+    if (!(await hashPiece(bytes)).equals(pieceSha256(this.metainfo, index))) return false;
+    if (this.#pieces.has(index)) return true;
+    await (this.#writing.get(index) ?? this.#store(index, bytes));
+    return true;
+  }
+
+  async read(index: number, offset: number, length: number): Promise<Buffer> {
+    if (!this.#pieces.has(index)) throw new InvalidRangeError(`piece ${index} of ${this.#what()} is not verified`);
+    checkRange({ offset, length }, this.#pieceBytes(index), `piece ${index} of ${this.#what()}`);
+    if (this.#state === 'committed') return this.#home.readBlob(this.#positionOf(index) + offset, length);
+    this.#checkOpen();
+    return this.#readFile(index, offset, length);
+  }
+
+  async verify(): Promise<void> {
+    if (this.#state === 'committed') return;
+    this.#checkOpen();
+    const { size, count } = this.#pieces;
+    if (count < size) throw new InvalidRangeError(`${this.#what()} has ${count} of its ${size} pieces`);
+    const actual = await this.#prefix.complete();
+    try {
+      this.#home.checkDigest(actual);
+    } catch (error) {
+      await this.#drop();
+      throw error;
+    }
+  }
+
+  commit(): Promise<BlobInfo> {
+    this.#committing ??= this.#commit().catch((error: unknown) => {
+      this.#committing = undefined;
+      throw error;
+    });
+    return this.#committing;
+  }
+
+  async close(): Promise<void> {
+    // A commit that is under way ends with the file closed; its error is for whoever asked for the commit.
+    await this.#committing?.catch(() => undefined);
+    if (!(await this.#leave('closed'))) return;
+    try {
+      await this.#persist();
+    } finally {
+      await this.#file.close();
+      this.#home.letGo();
+    }
+  }
+
+  async drop(): Promise<void> {
+    await this.#committing?.catch(() => undefined);
+    await this.#drop();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /** Only pieces that still match count: the bitfield may be torn, the data may have lost what was not synced. */
+  async #verifyPersisted(): Promise<void> {
+    const persisted = (await this.#home.context.files.findFile(this.#home.paths.bitfield)) ?? new Uint8Array();
+    for (const index of setBits(persisted, this.#pieces.size)) {
+      const bytes = Buffer.allocUnsafe(this.#pieceBytes(index));
+      const count = await readFully(this.#file, bytes, this.#positionOf(index));
+      if (count < bytes.length || !(await hashPiece(bytes)).equals(pieceSha256(this.metainfo, index))) continue;
+      this.#pieces.set(index);
+      this.#prefix.offer(index, bytes);
+    }
+  }
+
+  async #store(index: number, bytes: Uint8Array): Promise<void> {
+    this.#checkOpen();
+    const { space } = this.#home.context;
+    const write = space.onDisk(this.#what(), () => writeAll(this.#file, bytes, this.#positionOf(index)));
+    const stored = write.then(() => {
+      this.#pieces.set(index);
+      this.#prefix.offer(index, bytes);
+      this.#unpersisted = true;
+      if (this.#state === 'open') this.#timer ??= setTimeout(() => void this.#persistSoon(), PERSIST_DELAY_MS).unref();
+    });
+    this.#writing.set(index, stored);
+    try {
+      await stored;
+    } finally {
+      this.#writing.delete(index);
+    }
+  }
+
+  async #persistSoon(): Promise<void> {
+    this.#timer = undefined;
+    try {
+      await this.#persist();
+    } catch (error) {
+      this.#home.context.logger.warn({ err: error }, `cannot persist which pieces of ${this.#what()} are there`);
+    }
+  }
+
+  /** One after the other: bytes first, then which of them are there. */
+  #persist(): Promise<void> {
+    const before = this.#persisting.catch(() => undefined);
+    this.#persisting = before.then(async () => {
+      if (!this.#unpersisted || this.#syncFailure !== undefined) return;
+      this.#unpersisted = false;
+      const bitfield = this.#pieces.bytes();
+      try {
+        await this.#sync();
+        const { files, space } = this.#home.context;
+        await space.onDisk(this.#what(), () => files.writeFile(this.#home.paths.bitfield, bitfield));
+      } catch (error) {
+        this.#unpersisted = true;
+        throw error;
+      }
+    });
+    return this.#persisting;
+  }
+
+  async #sync(): Promise<void> {
+    if (this.#syncFailure !== undefined) throw this.#syncFailure.error;
+    try {
+      await this.#home.syncFile(this.#file);
+    } catch (error) {
+      this.#syncFailure = { error };
+      throw error;
+    }
+  }
+
+  async #commit(): Promise<BlobInfo> {
+    this.#checkOpen();
+    await this.verify();
+    // All pieces are there, so nothing sets the timer again. One that runs would write into a folder that is being removed.
+    clearTimeout(this.#timer);
+    await this.#persisting.catch(() => undefined);
+    try {
+      await this.#sync();
+    } catch (error) {
+      await this.#drop();
+      throw error;
+    }
+    const info = await this.#home.adopt();
+    this.#state = 'committed';
+    this.#home.context.openThings.delete(this);
+    await this.#file.close();
+    return info;
+  }
+
+  async #drop(): Promise<void> {
+    if (!(await this.#leave('dropped'))) return;
+    await this.#file.close();
+    await this.#home.remove();
+  }
+
+  /** Ends an open download, once what is being written is written; `false` when it has ended already. */
+  async #leave(state: 'closed' | 'dropped'): Promise<boolean> {
+    if (this.#state !== 'open') return false;
+    this.#state = state;
+    this.#home.context.openThings.delete(this);
+    clearTimeout(this.#timer);
+    await Promise.allSettled(this.#writing.values());
+    await this.#prefix.stop();
+    await this.#persisting.catch(() => undefined);
+    return true;
+  }
+
+  async #readFile(index: number, offset: number, length: number): Promise<Buffer> {
+    const bytes = Buffer.allocUnsafe(length);
+    const count = await readFully(this.#file, bytes, this.#positionOf(index) + offset);
+    if (count === length) return bytes;
+    throw new StoreDamagedError(
+      `piece ${index} of ${this.#what()} is cut short on disk: got ${count} of ${length} bytes`,
+    );
+  }
+
+  #pieceBytes(index: number): number {
+    return lengthOfPiece(index, this.metainfo.length, this.metainfo.pieceLength);
+  }
+
+  #positionOf(index: number): number {
+    return index * this.metainfo.pieceLength;
+  }
+
+  #checkOpen(): void {
+    if (this.#state !== 'open') throw new UnavailableError(`${this.#what()} is ${this.#state}`);
+  }
+
+  #what(): string {
+    return `download ${this.metainfo.digest}`;
+  }
+}

@@ -1,0 +1,55 @@
+import { ConfigError } from '../core/index.ts';
+import { validated } from './base.ts';
+import { createFilesystemDriver } from './filesystem/index.ts';
+import { createInMemoryDriver } from './inmemory/index.ts';
+import type { DriverParameters } from './parameters.ts';
+import type { StorageDriver } from './storage-driver.ts';
+
+/** Opens a driver by its parameters, which it checks itself. @throws ConfigError */
+export type CreateDriver = (parameters: DriverParameters) => Promise<StorageDriver>;
+
+// The keys of a configuration: what distribution's drivers are named by.
+const driverNamePattern = /^[a-z0-9]+$/;
+
+/** Makes storage drivers by name, as a configuration gives them. */
+export class DriverFactory {
+  readonly #drivers = new Map<string, CreateDriver>();
+
+  /** Adds a driver. @throws ConfigError when the name is taken or is none (lower case letters and digits) */
+  register(name: string, create: CreateDriver): void {
+    if (!driverNamePattern.test(name)) {
+      throw new ConfigError(`storage driver "${name}": a name is made of lower case letters and digits`);
+    }
+    if (this.#drivers.has(name)) throw new ConfigError(`storage driver "${name}" is registered already`);
+    this.#drivers.set(name, create);
+  }
+
+  /**
+   * Opens a driver, wrapped in {@link validated}; whoever asked for it closes it.
+   * @throws ConfigError when no driver has this name, or for the parameters, all faults in one message
+   */
+  async create(name: string, parameters: DriverParameters): Promise<StorageDriver> {
+    const create = this.#drivers.get(name);
+    if (create === undefined) {
+      const known = this.names();
+      throw new ConfigError(`storage driver "${name}" is not known; expected one of ${known.join(', ') || '(none)'}`, {
+        driver: name,
+        known,
+      });
+    }
+    return validated(await create(parameters));
+  }
+
+  /** The names registered, in order. */
+  names(): readonly string[] {
+    return [...this.#drivers.keys()].sort();
+  }
+}
+
+/** A factory that knows the drivers for ordinary storage: `inmemory` and `filesystem`. More can be registered. */
+export function defaultDriverFactory(): DriverFactory {
+  const factory = new DriverFactory();
+  factory.register('inmemory', createInMemoryDriver);
+  factory.register('filesystem', createFilesystemDriver);
+  return factory;
+}

@@ -1,0 +1,1 @@
+export { createFilesystemDriver, FilesystemParametersSchema } from './filesystem-driver.ts';

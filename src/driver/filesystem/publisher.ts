@@ -1,0 +1,109 @@
+import type { Stats } from 'node:fs';
+import { type FileHandle, lstat, readdir, rename, rmdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { NotAFileError } from '../errors.ts';
+import { KeyedMutex } from '../keyed-mutex.ts';
+import { driverName, hasCode } from './errno.ts';
+import type { RootDirectory } from './root-directory.ts';
+import { type LastingDirectories, makeWithParents } from './sync.ts';
+
+// A try fails only when somebody removes the directory within the few calls that it takes.
+const maxTries = 50;
+
+/** A file that is ready to be shown. */
+export interface FinishedFile {
+  /** Where it is now: on the file system of the root. */
+  readonly location: string;
+  /** Open on it; it stays open. */
+  readonly handle: FileHandle;
+  /** Makes its bytes last. */
+  readonly sync: () => Promise<void>;
+  /** The error to throw when the file is gone from its location. */
+  readonly gone: (cause: unknown) => Error;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Makes finished files visible: the one place where an object comes to be or is replaced. */
+export class Publisher {
+  readonly #root: RootDirectory;
+  readonly #directories: LastingDirectories;
+  readonly #locks = new KeyedMutex();
+
+  constructor(root: RootDirectory, directories: LastingDirectories) {
+    this.#root = root;
+    this.#directories = directories;
+  }
+
+  /**
+   * Renames a file to the place of a path, replacing the object there. The bytes are synced before, the name after; the
+   * rename is the only step that anybody sees. Throws NotAFileError, and errors of the operating system.
+   */
+  async publish(file: FinishedFile, path: string): Promise<void> {
+    // One at a time for each path, or two of them could take the same modification time.
+    await this.#locks.run(path, async () => {
+      const old = await findFile(await this.#root.locateName(path));
+      if (old?.isFile()) await advanceModTime(file.handle, old.mtimeMs);
+      await file.sync();
+      await this.#directories.settle(dirname(await this.#rename(file, path)));
+    });
+  }
+
+  /** Nothing slow stands between making the directory and the rename, so that a delete seldom comes between. */
+  async #rename(file: FinishedFile, path: string): Promise<string> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const place = await this.#root.locateName(path);
+        await makeWithParents(dirname(place));
+        const old = await findFile(place);
+        if (old?.isDirectory() && !(await removeEmptyDirectories(place))) throw new NotAFileError(driverName, path);
+        file.signal?.throwIfAborted();
+        await rename(file.location, place);
+        return place;
+      } catch (error) {
+        if (!hasCode(error, 'ENOENT')) throw error;
+        if ((await findFile(file.location)) === undefined) throw file.gone(error);
+        if (attempt === maxTries) throw error;
+      }
+    }
+  }
+}
+
+/** What is at a place, a symbolic link as such; `undefined` when nothing is. */
+export async function findFile(place: string): Promise<Stats | undefined> {
+  try {
+    return await lstat(place);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * Removes a directory that holds nothing but empty directories, such as a delete leaves behind: without objects below it,
+ * its name is free. False when there is anything else.
+ */
+export async function removeEmptyDirectories(place: string): Promise<boolean> {
+  for (const entry of await readdir(place, { withFileTypes: true })) {
+    if (!entry.isDirectory() || !(await removeEmptyDirectories(join(place, entry.name)))) return false;
+  }
+  try {
+    await rmdir(place);
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'ENOTEMPTY', 'EEXIST')) return false;
+    throw error;
+  }
+}
+
+/**
+ * Sets a file's time behind that of the one it replaces, when the clock has not moved on since. The file system may keep
+ * less than milliseconds, hence the larger steps (FAT: two seconds).
+ */
+async function advanceModTime(handle: FileHandle, oldMs: number): Promise<void> {
+  for (const stepMs of [1, 1000, 2000, 4000]) {
+    const { mtimeMs } = await handle.stat();
+    if (Math.floor(mtimeMs) > Math.floor(oldMs)) return;
+    // Half a millisecond more, because the conversion to seconds may round down.
+    await handle.utimes(new Date(), (Math.floor(oldMs) + stepMs + 0.5) / 1000);
+  }
+}

@@ -1,0 +1,1 @@
+export { createInMemoryDriver, InMemoryParametersSchema } from './inmemory-driver.ts';

@@ -1,0 +1,2 @@
+export * from './create.ts';
+export type { P2pDriverDeps } from './handlers.ts';

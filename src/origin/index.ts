@@ -1,0 +1,2 @@
+export { type OriginConfig, OriginConfigSchema } from './config.ts';
+export { type OriginDeps, OriginServer } from './server.ts';

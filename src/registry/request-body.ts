@@ -1,0 +1,66 @@
+import type { Readable } from 'node:stream';
+import type { FastifyRequest } from 'fastify';
+import { MANIFEST_MAX_BYTES } from '../core/index.ts';
+import { BodyIncompleteError, ManifestTooLargeError } from './errors.ts';
+
+/** The body of a request as it comes from the socket; `undefined` when there is none. */
+export function bodyOf(request: FastifyRequest): Readable | undefined {
+  const body = request.body as Readable | null | undefined;
+  return body ?? undefined;
+}
+
+/** `Content-Length` as a number; `undefined` when the body comes without one. Node refuses what is none. */
+export function contentLengthOf(request: FastifyRequest): number | undefined {
+  const text = request.headers['content-length'];
+  return text === undefined ? undefined : Number(text);
+}
+
+/**
+ * Hands each chunk of a body to `take`, waiting for it, which holds the sender back.
+ *
+ * The body is not destroyed when `take` throws: the connection has to live on to carry the answer.
+ * @throws BodyIncompleteError when no byte came for `idleTimeoutMs`; what the socket reports when the client hangs up
+ */
+export async function consumeBody(
+  body: Readable,
+  idleTimeoutMs: number,
+  take: (chunk: Buffer) => Promise<void>,
+): Promise<void> {
+  const stalled = new BodyIncompleteError(
+    `no byte of the body came for ${idleTimeoutMs} ms; the upload keeps what came`,
+  );
+  let timer = setTimeout(() => body.destroy(stalled), idleTimeoutMs);
+  try {
+    for await (const chunk of body.iterator({ destroyOnReturn: false })) {
+      // The storage may take its time; only the client's silence counts.
+      clearTimeout(timer);
+      await take(chunk as Buffer);
+      timer = setTimeout(() => body.destroy(stalled), idleTimeoutMs);
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The whole body of a manifest PUT. @throws ManifestTooLargeError before more than the largest manifest is held */
+export async function readManifestBody(request: FastifyRequest, idleTimeoutMs: number): Promise<Buffer> {
+  const announced = contentLengthOf(request) ?? 0;
+  if (announced > MANIFEST_MAX_BYTES) throw tooLarge(announced);
+  const body = bodyOf(request);
+  if (body === undefined) return Buffer.alloc(0);
+  const chunks: Buffer[] = [];
+  let size = 0;
+  await consumeBody(body, idleTimeoutMs, async (chunk) => {
+    size += chunk.length;
+    if (size > MANIFEST_MAX_BYTES) throw tooLarge(size);
+    chunks.push(chunk);
+  });
+  return Buffer.concat(chunks, size);
+}
+
+function tooLarge(size: number): ManifestTooLargeError {
+  return new ManifestTooLargeError(
+    `the manifest has ${size} bytes or more, at most ${MANIFEST_MAX_BYTES} are taken; move data out of it into a blob`,
+    { maxBytes: MANIFEST_MAX_BYTES },
+  );
+}

@@ -1,0 +1,52 @@
+import { LRUCache } from 'lru-cache';
+import { algorithmOf, type Digest, type DigestAlgorithm, DigestHasher } from '../core/index.ts';
+
+/** The hash of an upload's bytes so far. */
+interface RunningHash {
+  readonly hasher: DigestHasher;
+  sizeBytes: number;
+}
+
+/**
+ * The hashes of unfinished uploads, kept between their requests, so that finishing one needs no second read.
+ *
+ * Only a help: a hash that is not here (the process was restarted, or it was crowded out) is computed from the stored
+ * bytes. A hash counts only while its length is the upload's length, so bytes that were written past it never slip by.
+ */
+export class RunningHashes {
+  readonly #hashes: LRUCache<string, RunningHash>;
+
+  /** @param max uploads that are remembered at once; a hash takes less than 1 KiB */
+  constructor(max: number) {
+    this.#hashes = new LRUCache({ max });
+  }
+
+  /** Begins the hash of an upload that has no bytes yet. */
+  begin(uploadKey: string, algorithm: DigestAlgorithm): void {
+    this.#hashes.set(uploadKey, { hasher: new DigestHasher(algorithm), sizeBytes: 0 });
+  }
+
+  /** Takes bytes that were written when the upload had `offset` bytes. */
+  update(uploadKey: string, offset: number, bytes: Uint8Array): void {
+    const hash = this.#hashes.get(uploadKey);
+    if (hash === undefined) return;
+    if (hash.sizeBytes !== offset) {
+      this.#hashes.delete(uploadKey);
+      return;
+    }
+    hash.hasher.update(bytes);
+    hash.sizeBytes += bytes.length;
+  }
+
+  /** The digest of all bytes in the algorithm of `wanted`; `undefined` when it is not known for that length. */
+  find(uploadKey: string, sizeBytes: number, wanted: Digest): Digest | undefined {
+    const hash = this.#hashes.get(uploadKey);
+    if (hash === undefined || hash.sizeBytes !== sizeBytes) return undefined;
+    return hash.hasher.algorithm === algorithmOf(wanted) ? hash.hasher.digest() : undefined;
+  }
+
+  /** Forgets an upload. */
+  delete(uploadKey: string): void {
+    this.#hashes.delete(uploadKey);
+  }
+}

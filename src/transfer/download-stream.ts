@@ -1,0 +1,149 @@
+import type { Readable } from 'node:stream';
+import type { Logger } from 'pino';
+import type { BlobFile, BlobStore } from '../castore/index.ts';
+import { type ByteRange, UnavailableError } from '../core/index.ts';
+import type { OriginCluster } from '../origin/client.ts';
+import type { Download } from '../swarm/index.ts';
+import { handledElsewhere, orAborted, resolvesWithin } from './abort.ts';
+import { PieceRescue } from './piece-rescue.ts';
+import { pulledStream } from './pulled-stream.ts';
+
+/** What the stream of a download works with. */
+export interface DownloadStreamDeps {
+  readonly download: Download;
+  readonly origins: Pick<OriginCluster, 'open'>;
+  /** Holds the blob once the download has finished. */
+  readonly blobs: Pick<BlobStore, 'openFile'>;
+  readonly logger: Logger;
+  /** Told once, when the first verified bytes are handed to the reader. */
+  readonly onFirstByte?: () => void;
+  /** Told once, when the reader has come to its end or gone away. */
+  readonly onClose?: () => void;
+}
+
+/** How long a reader waits for what. */
+export interface DownloadStreamBudgets {
+  readonly firstByteBudgetMs: number;
+  readonly nextPieceBudgetMs: number;
+  readonly stallLimitMs: number;
+}
+
+/** A read that fails while the last piece is in waits this long for the commit, which moves the bytes to the store. */
+const COMMIT_BUDGET_MS = 5_000;
+
+/**
+ * A stream of verified bytes of a blob that is on its way. A piece that the swarm does not bring within its budget comes
+ * from the origins over HTTP. The last piece of the whole blob is held back until the blob's digest has matched; a range
+ * rests on its pieces. An error destroys the stream: it never ends early cleanly.
+ *
+ * @param range lies inside of the blob and is not empty
+ */
+export function downloadStream(
+  deps: DownloadStreamDeps,
+  range: ByteRange,
+  budgets: DownloadStreamBudgets,
+  signal?: AbortSignal,
+): Readable {
+  return pulledStream((ended) => {
+    ended.addEventListener('abort', () => deps.onClose?.(), { once: true });
+    return new DownloadReading(deps, range, budgets, ended).chunks();
+  }, signal);
+}
+
+/** One read of one download. */
+class DownloadReading {
+  readonly #deps: DownloadStreamDeps;
+  readonly #range: ByteRange;
+  readonly #budgets: DownloadStreamBudgets;
+  readonly #signal: AbortSignal;
+  readonly #rescue: PieceRescue;
+  #file: Promise<BlobFile> | undefined;
+  #isCommitted = false;
+  #isClosed = false;
+
+  constructor(deps: DownloadStreamDeps, range: ByteRange, budgets: DownloadStreamBudgets, signal: AbortSignal) {
+    this.#deps = deps;
+    this.#range = range;
+    this.#budgets = budgets;
+    this.#signal = signal;
+    const { download, origins, logger } = deps;
+    this.#rescue = new PieceRescue({ download, origins, logger, signal }, range);
+  }
+
+  async *chunks(): AsyncGenerator<Buffer> {
+    const { download } = this.#deps;
+    const { length, pieceLength } = download.metainfo;
+    const end = this.#range.offset + this.#range.length;
+    const isWhole = this.#range.length === length;
+    const reader = download.openReader(this.#range);
+    let isFirst = true;
+    handledElsewhere(download.finished.then(() => this.#onCommitted()));
+    try {
+      for (let offset = this.#range.offset; offset < end; ) {
+        const piece = Math.floor(offset / pieceLength);
+        const chunk = { offset, length: Math.min(end, (piece + 1) * pieceLength) - offset };
+        await this.#waitFor(piece, chunk, isFirst ? this.#budgets.firstByteBudgetMs : this.#budgets.nextPieceBudgetMs);
+        const bytes = await this.#read(chunk);
+        offset += chunk.length;
+        reader.moveTo(offset);
+        this.#rescue.moveTo(offset);
+        if (isWhole && offset === end) await orAborted(download.verified, this.#signal);
+        if (isFirst) this.#deps.onFirstByte?.();
+        isFirst = false;
+        yield bytes;
+      }
+    } finally {
+      reader.close();
+      await this.#close();
+    }
+  }
+
+  /** The file is opened at once, so that an eviction does not take it from under a slow reader. */
+  #onCommitted(): void {
+    this.#isCommitted = true;
+    if (!this.#isClosed) handledElsewhere(this.#openFile());
+  }
+
+  /** Resolves when the bytes are verified, whoever brought them. */
+  async #waitFor(piece: number, range: ByteRange, budgetMs: number): Promise<void> {
+    if (this.#isCommitted) return;
+    const sinceMs = performance.now();
+    const arrived = this.#deps.download.waitFor(range, this.#signal);
+    while (!(await resolvesWithin(arrived, budgetMs))) {
+      const quietMs = performance.now() - Math.max(sinceMs, this.#rescue.lastBytesAtMs);
+      if (quietMs > this.#budgets.stallLimitMs) throw this.#stalled(piece, quietMs);
+      this.#rescue.begin(piece);
+    }
+  }
+
+  #stalled(piece: number, quietMs: number): UnavailableError {
+    const { digest } = this.#deps.download.metainfo;
+    const seconds = Math.round(quietMs / 1000);
+    const message = `piece ${piece} of ${digest} has not come for ${seconds} s, neither by the swarm nor from an origin`;
+    return new UnavailableError(message, { digest, piece }, { cause: this.#rescue.lastError });
+  }
+
+  async #read({ offset, length }: ByteRange): Promise<Buffer> {
+    const { download } = this.#deps;
+    const file = await this.#file?.catch(() => undefined); // Evicted already: the download itself has to do.
+    if (file !== undefined) return file.read(offset, length);
+    try {
+      return await download.read(offset, length);
+    } catch (error) {
+      // The download may just be turning into a blob: then the store has the bytes.
+      if (this.#file !== undefined || !(await resolvesWithin(download.finished, COMMIT_BUDGET_MS))) throw error;
+      return (await this.#openFile()).read(offset, length);
+    }
+  }
+
+  #openFile(): Promise<BlobFile> {
+    this.#file ??= this.#deps.blobs.openFile(this.#deps.download.metainfo.digest);
+    return this.#file;
+  }
+
+  async #close(): Promise<void> {
+    this.#isClosed = true;
+    const file = await this.#file?.catch(() => undefined); // Never opened: nothing to close.
+    await file?.close();
+  }
+}

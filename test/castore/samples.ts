@@ -1,0 +1,32 @@
+import { createHash } from 'node:crypto';
+import { type Digest, hashBytes, type Metainfo, pieceCount } from '../../src/core/index.ts';
+
+/** The piece length of all samples, the least there is. */
+export const PIECE = 64 * 1024;
+
+/** The same bytes for the same seed, different ones for another, and hard to compress. */
+export function bytesOf(length: number, seed = 'seed'): Buffer {
+  const blocks: Buffer[] = [];
+  for (let at = 0; at < length; at += 32) blocks.push(createHash('sha256').update(`${seed} ${at}`).digest());
+  return Buffer.concat(blocks).subarray(0, length);
+}
+
+export interface Sample {
+  readonly bytes: Buffer;
+  readonly digest: Digest;
+  readonly metainfo: Metainfo;
+}
+
+/** Bytes with their digest and metainfo. */
+export function sampleOf(length: number, seed = 'seed', algorithm: 'sha256' | 'sha512' = 'sha256'): Sample {
+  const bytes = bytesOf(length, seed);
+  const digest = hashBytes(bytes, algorithm);
+  const pieces = Array.from({ length: pieceCount(length, PIECE) }, (_, index) => pieceOf(bytes, index));
+  const hashAll = (name: string) => Buffer.concat(pieces.map((piece) => createHash(name).update(piece).digest()));
+  const metainfo = { digest, length, pieceLength: PIECE, sha1: hashAll('sha1'), sha256: hashAll('sha256') };
+  return { bytes, digest, metainfo };
+}
+
+export function pieceOf(bytes: Buffer, index: number): Buffer {
+  return bytes.subarray(index * PIECE, (index + 1) * PIECE);
+}

@@ -18,9 +18,10 @@ export interface CaStore extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Bytes of everything that the store holds. */
+/** Bytes of everything that the store holds; metainfo, pins and sidecars are small and not counted. */
 export interface StoreUsage {
   readonly blobBytes: number;
+  /** Uploads as far as they have come, downloads with the whole length of their blob, which is reserved when they begin. */
   readonly unfinishedBytes: number;
   readonly capacityBytes: number;
 }
@@ -108,7 +109,7 @@ export interface BlobFile extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** Blobs that arrive piece by piece. */
+/** Blobs that arrive piece by piece. One that nobody has open is evicted in its turn, as a blob that is not pinned. */
 export interface DownloadStore {
   /**
    * Opens the partial blob of this metainfo, or begins one. Pieces that an earlier process wrote are hashed again, and only

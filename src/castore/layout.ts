@@ -44,6 +44,7 @@ export class Layout {
     this.blobs = join(directory, 'blobs');
   }
 
+  /** The id has been checked with {@link isUploadId}: it becomes a path. */
   upload(id: string): UploadPaths {
     const directory = join(this.uploads, id);
     return { directory, data: join(directory, 'data'), sidecars: join(directory, 'sidecars') };
@@ -70,12 +71,14 @@ export class Layout {
   }
 }
 
+/** The paths of one upload. */
 export interface UploadPaths {
   readonly directory: string;
   readonly data: string;
   readonly sidecars: string;
 }
 
+/** The paths of one download. */
 export interface DownloadPaths {
   readonly directory: string;
   readonly data: string;
@@ -83,6 +86,7 @@ export interface DownloadPaths {
   readonly bitfield: string;
 }
 
+/** The paths of one blob. */
 export interface BlobPaths {
   readonly directory: string;
   readonly data: string;

@@ -1,5 +1,4 @@
 import {
-  type Digest,
   InvalidRangeError,
   lengthOfPiece,
   type Metainfo,
@@ -9,35 +8,13 @@ import {
 } from '../core/index.ts';
 import { Bitfield, setBits } from './bitfield.ts';
 import type { BlobInfo, PartialDownload } from './ca-store.ts';
-import type { StoreContext } from './context.ts';
+import type { DownloadHome } from './download-home.ts';
 import { StoreDamagedError } from './errors.ts';
 import { checkRange } from './file-reader.ts';
 import { type OpenFile, readFully, writeAll } from './files.ts';
-import type { DownloadPaths } from './layout.ts';
 import { hashPiece } from './piece-hash.ts';
+import { PiecePersistence } from './piece-persistence.ts';
 import { PrefixHasher } from './prefix-hasher.ts';
-
-/** Half of the second that the contract gives, so that sync and write fit into the other half. */
-const PERSIST_DELAY_MS = 500;
-
-/** What a download needs of the store around it. */
-export interface DownloadHome {
-  readonly context: StoreContext;
-  readonly metainfo: Metainfo;
-  readonly paths: DownloadPaths;
-  /** Syncs the data. Not to be repeated once it failed. */
-  syncFile(file: OpenFile): Promise<void>;
-  /** @throws DigestMismatchError */
-  checkDigest(actual: Digest): void;
-  /** Makes a blob of the synced data. */
-  adopt(): Promise<BlobInfo>;
-  /** Reads the blob that this has become. */
-  readBlob(offset: number, length: number): Promise<Buffer>;
-  /** Nobody has it open any more. */
-  letGo(): void;
-  /** Takes it off the disk. */
-  remove(): Promise<void>;
-}
 
 /** {@link PartialDownload} on a sparse file. */
 export class FilePartialDownload implements PartialDownload {
@@ -46,15 +23,11 @@ export class FilePartialDownload implements PartialDownload {
   readonly #file: OpenFile;
   readonly #pieces: Bitfield;
   readonly #prefix: PrefixHasher;
+  readonly #persistence: PiecePersistence;
   /** Pieces on their way to the disk, so that two who bring the same one write it once. */
   readonly #writing = new Map<number, Promise<void>>();
   #state: 'open' | 'closed' | 'committed' | 'dropped' = 'open';
-  #timer: NodeJS.Timeout | undefined;
-  #persisting: Promise<void> = Promise.resolve();
-  #unpersisted = false;
   #committing: Promise<BlobInfo> | undefined;
-  /** Set for good when a sync failed: what is on disk may not be what was written. */
-  #syncFailure: { readonly error: unknown } | undefined;
 
   private constructor(home: DownloadHome, file: OpenFile) {
     this.metainfo = home.metainfo;
@@ -65,6 +38,7 @@ export class FilePartialDownload implements PartialDownload {
     const has = (index: number) => this.#pieces.has(index);
     const readPiece = (index: number) => this.#readFile(index, 0, this.#pieceBytes(index));
     this.#prefix = new PrefixHasher(home.metainfo.digest, { pieces, has, readPiece });
+    this.#persistence = new PiecePersistence({ home, file, pieces: this.#pieces });
   }
 
   /** Opens the data, and hashes the pieces that the persisted bitfield names. The caller closes it. */
@@ -145,7 +119,7 @@ export class FilePartialDownload implements PartialDownload {
     await this.#committing?.catch(() => undefined);
     if (!(await this.#leave('closed'))) return;
     try {
-      await this.#persist();
+      await this.#persistence.flush();
     } finally {
       await this.#file.close();
       this.#home.letGo();
@@ -180,8 +154,7 @@ export class FilePartialDownload implements PartialDownload {
     const stored = write.then(() => {
       this.#pieces.set(index);
       this.#prefix.offer(index, bytes);
-      this.#unpersisted = true;
-      if (this.#state === 'open') this.#timer ??= setTimeout(() => void this.#persistSoon(), PERSIST_DELAY_MS).unref();
+      this.#persistence.changed();
     });
     this.#writing.set(index, stored);
     try {
@@ -191,52 +164,13 @@ export class FilePartialDownload implements PartialDownload {
     }
   }
 
-  async #persistSoon(): Promise<void> {
-    this.#timer = undefined;
-    try {
-      await this.#persist();
-    } catch (error) {
-      this.#home.context.logger.warn({ err: error }, `cannot persist which pieces of ${this.#what()} are there`);
-    }
-  }
-
-  /** One after the other: bytes first, then which of them are there. */
-  #persist(): Promise<void> {
-    const before = this.#persisting.catch(() => undefined);
-    this.#persisting = before.then(async () => {
-      if (!this.#unpersisted || this.#syncFailure !== undefined) return;
-      this.#unpersisted = false;
-      const bitfield = this.#pieces.bytes();
-      try {
-        await this.#sync();
-        const { files, space } = this.#home.context;
-        await space.onDisk(this.#what(), () => files.writeFile(this.#home.paths.bitfield, bitfield));
-      } catch (error) {
-        this.#unpersisted = true;
-        throw error;
-      }
-    });
-    return this.#persisting;
-  }
-
-  async #sync(): Promise<void> {
-    if (this.#syncFailure !== undefined) throw this.#syncFailure.error;
-    try {
-      await this.#home.syncFile(this.#file);
-    } catch (error) {
-      this.#syncFailure = { error };
-      throw error;
-    }
-  }
-
   async #commit(): Promise<BlobInfo> {
     this.#checkOpen();
     await this.verify();
-    // All pieces are there, so nothing sets the timer again. One that runs would write into a folder that is being removed.
-    clearTimeout(this.#timer);
-    await this.#persisting.catch(() => undefined);
+    // All pieces are there, so nothing persists after this, when the folder is being removed.
+    await this.#persistence.pause();
     try {
-      await this.#sync();
+      await this.#persistence.sync();
     } catch (error) {
       await this.#drop();
       throw error;
@@ -259,10 +193,9 @@ export class FilePartialDownload implements PartialDownload {
     if (this.#state !== 'open') return false;
     this.#state = state;
     this.#home.context.openThings.delete(this);
-    clearTimeout(this.#timer);
     await Promise.allSettled(this.#writing.values());
     await this.#prefix.stop();
-    await this.#persisting.catch(() => undefined);
+    await this.#persistence.pause();
     return true;
   }
 

@@ -1,6 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { isIP } from 'node:net';
+import { createServer, isIP } from 'node:net';
 import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
@@ -115,7 +116,7 @@ function isFastifyClientError(error: unknown): error is Error {
 
 /** Where a program listens. */
 export interface ListenOptions {
-  /** `localhost` listens on 127.0.0.1 and ::1. */
+  /** `localhost` listens on 127.0.0.1 and ::1, whatever the machine's own table of hosts says. */
   readonly host: string;
   readonly port: number;
 }
@@ -131,12 +132,30 @@ export async function listen(
   option = 'listen.port',
 ): Promise<number> {
   try {
-    await app.listen({ host, port });
+    await app.listen({ host: host === 'localhost' ? '127.0.0.1' : host, port });
+    const address = app.server.address();
+    const chosen = typeof address === 'object' && address !== null ? address.port : port;
+    if (host === 'localhost') await listenOnIpv6Loopback(app, chosen);
+    return chosen;
   } catch (error) {
     throw asPortTaken(error, role, port, option) ?? error;
   }
-  const address = app.server.address();
-  return typeof address === 'object' && address !== null ? address.port : port;
+}
+
+/** Adds ::1 to a server that listens on 127.0.0.1: connections are handed to it. A machine without IPv6 does without. */
+async function listenOnIpv6Loopback(app: FastifyInstance, port: number): Promise<void> {
+  const second = createServer((socket) => app.server.emit('connection', socket));
+  try {
+    second.listen({ host: '::1', port });
+    await once(second, 'listening');
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EADDRNOTAVAIL' || code === 'EAFNOSUPPORT') return;
+    await app.close();
+    throw error;
+  }
+  // Closing the app ends the connections; this one only stops to take new ones.
+  app.server.once('close', () => second.close());
 }
 
 /** A readable error for a port that is taken; `undefined` when `error` is something else. */

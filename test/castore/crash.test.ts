@@ -9,7 +9,7 @@ import { CAPACITY_BYTES, checkPromises, useAgain } from './scenario.ts';
  * How many of the changes to the disk a process is killed at. `outage.test.ts` goes through all of them in memory; this shows
  * on a real disk, with real kills, that the model there is right. Each costs a process.
  */
-const KILLS = 14;
+const KILLS = 10;
 
 describe('a store whose process is killed', () => {
   it('keeps every promise and shows nothing half done', async () => {

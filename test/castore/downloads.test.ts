@@ -198,7 +198,7 @@ describe('DownloadStore', () => {
       return bitfield?.equals(Buffer.from([0b00100000, 0])) === true;
     });
     // A shared machine gets some slack; on an idle one it is half a second.
-    expect(performance.now() - verifiedAt).toBeLessThan(3000);
+    expect(performance.now() - verifiedAt).toBeLessThan(5000);
   });
 
   it.each<[string, (directory: string) => Promise<void>, number[]]>([

@@ -1,0 +1,40 @@
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+
+/** A program of the system that tests run against, and the Debian package that brings it. */
+export interface SystemProgram {
+  readonly command: string;
+  readonly debianPackage: string;
+  /** What is not tested without it. */
+  readonly tests: string;
+}
+
+/** Every program that a test may ask for. */
+export const systemPrograms: readonly SystemProgram[] = [
+  { command: 'skopeo', debianPackage: 'skopeo', tests: 'pushes and pulls with skopeo' },
+  { command: 'podman', debianPackage: 'podman', tests: 'pulls with podman' },
+  { command: 'dockerd', debianPackage: 'docker.io', tests: 'pushes and pulls with Docker' },
+  { command: 'containerd', debianPackage: 'containerd', tests: 'pulls with containerd' },
+  { command: 'runc', debianPackage: 'runc', tests: 'containers run from pulled images' },
+  { command: 'umoci', debianPackage: 'umoci', tests: 'images made by another tool' },
+  { command: 'debootstrap', debianPackage: 'debootstrap', tests: 'images of a real system' },
+  { command: 'docker-registry', debianPackage: 'docker-registry', tests: 'folders shared with distribution; mirrors' },
+  { command: 'redis-server', debianPackage: 'redis-server', tests: "the tracker's Redis peer store" },
+  { command: 'aria2c', debianPackage: 'aria2', tests: 'foreign BitTorrent clients' },
+  { command: 'ip', debianPackage: 'iproute2', tests: 'hosts with addresses and link rates of their own' },
+];
+
+/** Those that are not on this machine's PATH (or where Debian keeps its system programs). */
+export function missingPrograms(path = process.env['PATH'] ?? ''): SystemProgram[] {
+  const folders = [...path.split(delimiter).filter((folder) => folder !== ''), '/usr/sbin', '/sbin'];
+  return systemPrograms.filter(({ command }) => !folders.some((folder) => isExecutable(join(folder, command))));
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK);
+    return true;
+  } catch {
+    return false; // Not there, or not for us: either way it cannot be run.
+  }
+}

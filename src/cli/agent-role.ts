@@ -1,0 +1,10 @@
+import { type AgentConfig, AgentConfigSchema, AgentServer } from '../agent/index.ts';
+import { systemClock } from '../core/index.ts';
+import { defineRole } from './role.ts';
+
+/** `shoal agent`. */
+export const agentRole = defineRole<AgentConfig>({
+  name: 'agent',
+  schema: AgentConfigSchema,
+  start: (config, tools) => AgentServer.start(config, { ...tools, clock: systemClock, random: Math.random }),
+});

@@ -1,0 +1,73 @@
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import { BuildIndexClient } from '../build-index/client.ts';
+import { openCaStore } from '../castore/index.ts';
+import type { Clock } from '../core/index.ts';
+import { newReadWriteStorageDriver } from '../driver/p2p/index.ts';
+import { ClusterProbe } from '../health/index.ts';
+import { createService } from '../http/index.ts';
+import { addStoreMetrics } from '../metrics/index.ts';
+import { OriginCluster } from '../origin/client.ts';
+import { registerRegistry } from '../registry/index.ts';
+import { ReadWriteTransferer } from '../transfer/index.ts';
+import type { ProxyConfig } from './config.ts';
+
+/** What a proxy is handed by whoever starts it. */
+export interface ProxyDeps {
+  readonly logger: Logger;
+  /** The program's own. */
+  readonly metrics: Registry;
+  readonly clusterToken: string;
+  readonly clock: Clock;
+}
+
+/** Builds everything that a proxy is made of. What has to be closed is deferred on `parts`, in order. */
+export async function composeProxy(
+  config: ProxyConfig,
+  deps: ProxyDeps,
+  parts: AsyncDisposableStack,
+): Promise<FastifyInstance> {
+  const { logger, metrics, clusterToken, clock } = deps;
+  const castore = await openCaStore(config.castore);
+  parts.defer(() => castore.close());
+  addStoreMetrics(metrics, castore);
+  const origins = closing(parts, new OriginCluster({ baseUrls: config.origins, clusterToken }));
+  const buildIndex = closing(parts, new BuildIndexClient({ baseUrl: config.buildIndex, clusterToken }));
+  const transferDeps = { castore, origins, buildIndex, logger, metrics, clock };
+  const transferer = await ReadWriteTransferer.open(transferDeps, config.transfer);
+  parts.defer(() => transferer.close());
+  const driver = newReadWriteStorageDriver({ transferer, castore });
+  parts.defer(() => driver.close());
+  const app = createService({
+    role: 'proxy',
+    clusterToken,
+    logger,
+    metrics,
+    ready: readiness(config, clusterToken, parts),
+    tls: config.listen.tls,
+  });
+  await registerRegistry(app, { driver, logger, metrics });
+  return app;
+}
+
+/** A proxy can work when it can hand on blobs, and tags. */
+function readiness(
+  config: ProxyConfig,
+  clusterToken: string,
+  parts: AsyncDisposableStack,
+): (signal: AbortSignal) => Promise<void> {
+  const buildIndex = closing(
+    parts,
+    new ClusterProbe({ role: 'build-index', baseUrls: [config.buildIndex], clusterToken }),
+  );
+  const origins = closing(parts, new ClusterProbe({ role: 'origin', baseUrls: config.origins, clusterToken }));
+  return async (signal) => {
+    await Promise.all([buildIndex.check(signal), origins.check(signal)]);
+  };
+}
+
+function closing<T extends { close(): Promise<void> }>(parts: AsyncDisposableStack, part: T): T {
+  parts.defer(() => part.close());
+  return part;
+}

@@ -3,6 +3,7 @@
 // so under an older system Node this file hands over to that one instead of failing.
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import * as nodeModule from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -10,6 +11,9 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const major = Number(process.versions.node.split('.')[0]);
 
 if (major >= 24) {
+  // Compiled code is kept beside the installed packages (not in a folder that others may write to): a program starts in
+  // half the time. Where that folder cannot be written, nothing is kept.
+  nodeModule.enableCompileCache(join(root, 'node_modules', '.cache', 'shoal'));
   const { main } = await import('../src/cli/main.ts');
   process.exitCode = await main(process.argv.slice(2));
 } else {

@@ -1,8 +1,7 @@
-import type { Clock } from '../core/index.ts';
+import type { Clock, KeyedMutex } from '../core/index.ts';
 import type { DurableFiles } from './durable.ts';
 import type { EvictionOrder } from './eviction.ts';
 import type { FileOps } from './files.ts';
-import type { KeyedLock } from './keyed-lock.ts';
 import type { Layout } from './layout.ts';
 import type { Space } from './space.ts';
 
@@ -12,7 +11,7 @@ export interface StoreContext {
   readonly files: DurableFiles;
   readonly layout: Layout;
   /** Keys are `upload <id>`, `download <digest>` and `blob <digest>`, taken in this order. */
-  readonly locks: KeyedLock;
+  readonly locks: KeyedMutex;
   readonly order: EvictionOrder;
   readonly space: Space;
   readonly clock: Clock;

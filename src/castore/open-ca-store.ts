@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { type Clock, ConfigError, systemClock } from '../core/index.ts';
+import { type Clock, ConfigError, KeyedMutex, systemClock } from '../core/index.ts';
 import { BlobAdoption } from './blob-adoption.ts';
 import { BlobShelf } from './blob-shelf.ts';
 import { Blobs } from './blobs.ts';
@@ -11,7 +11,6 @@ import { DurableFiles, makeIfMissing, makePath } from './durable.ts';
 import { EvictionOrder } from './eviction.ts';
 import { type FileOps, nodeFileOps } from './files.ts';
 import { isStore, writeFormat } from './format.ts';
-import { KeyedLock } from './keyed-lock.ts';
 import { Layout } from './layout.ts';
 import { ProcessClaim } from './process-claim.ts';
 import { Space } from './space.ts';
@@ -54,7 +53,7 @@ export async function openCaStore(options: OpenCaStoreOptions): Promise<CaStore>
     const order = new EvictionOrder();
     const space = new Space({ capacityBytes, order });
     const parts = { ops: gate.ops, files, layout, order, space, clock, logger };
-    const context: StoreContext = { ...parts, locks: new KeyedLock(), openThings: new Set() };
+    const context: StoreContext = { ...parts, locks: new KeyedMutex(), openThings: new Set() };
     return await FolderCaStore.load(context, {
       release: async () => {
         gate.close();

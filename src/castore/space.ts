@@ -1,8 +1,7 @@
-import { NoSpaceError } from '../core/index.ts';
+import { KeyedMutex, NoSpaceError } from '../core/index.ts';
 import type { StoreUsage } from './ca-store.ts';
 import type { EvictionOrder } from './eviction.ts';
 import { isDiskFull } from './files.ts';
-import { KeyedLock } from './keyed-lock.ts';
 
 /**
  * The bytes of the store: who takes room takes it here first, and what is least recently used goes to make it.
@@ -14,7 +13,7 @@ export class Space {
   readonly #capacityBytes: number;
   readonly #order: EvictionOrder;
   /** Makes evictions one after the other, so that two that need room do not both count on the same victim. */
-  readonly #evicting = new KeyedLock();
+  readonly #evicting = new KeyedMutex();
   #blobBytes = 0;
   #unfinishedBytes = 0;
 

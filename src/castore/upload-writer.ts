@@ -1,8 +1,7 @@
-import { UnavailableError, UploadNotFoundError } from '../core/index.ts';
+import { KeyedMutex, UnavailableError, UploadNotFoundError } from '../core/index.ts';
 import type { UploadWriter } from './ca-store.ts';
 import type { StoreContext } from './context.ts';
 import { type OpenFile, writeAll } from './files.ts';
-import { KeyedLock } from './keyed-lock.ts';
 import type { RunningHashes } from './running-hashes.ts';
 
 /** An upload, as memory knows it. */
@@ -26,7 +25,7 @@ interface WriterDeps {
 export class FileUploadWriter implements UploadWriter {
   readonly #deps: WriterDeps;
   /** Writes, and the close behind them, one after the other. */
-  readonly #turn = new KeyedLock();
+  readonly #turn = new KeyedMutex();
   #state: 'open' | 'closed' | 'cancelled' = 'open';
 
   /** The entry names this writer until it is closed. */

@@ -1,7 +1,13 @@
 import type { CaStore } from '../castore/index.ts';
-import { BlobNotFoundError, type Clock, type Digest, type Repository, UnavailableError } from '../core/index.ts';
+import {
+  BlobNotFoundError,
+  type Clock,
+  type Digest,
+  KeyedMutex,
+  type Repository,
+  UnavailableError,
+} from '../core/index.ts';
 import type { JobStore, WriteBackJob } from './job-store.ts';
-import { KeyedMutex } from './keyed-mutex.ts';
 
 /** What {@link WriteBackQueue} needs. The caller closes the jobs after it. */
 export interface WriteBackQueueDeps {

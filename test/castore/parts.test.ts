@@ -2,7 +2,6 @@ import { createHash, randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Bitfield, setBits } from '../../src/castore/bitfield.ts';
-import { KeyedLock } from '../../src/castore/keyed-lock.ts';
 import { decodeName, digestOfPath, encodeName, isUploadId, Layout } from '../../src/castore/layout.ts';
 import { hashPiece } from '../../src/castore/piece-hash.ts';
 import { PrefixHasher } from '../../src/castore/prefix-hasher.ts';
@@ -156,33 +155,5 @@ describe('RunningHashes', () => {
     expect(hashes.find('a')?.digest()).toBe(hashBytes(Buffer.from('x')));
     hashes.forget('a');
     expect(hashes.find('a')).toBeUndefined();
-  });
-});
-
-describe('KeyedLock', () => {
-  it('runs one task at a time for each key, in order, and goes on after one that fails', async () => {
-    await fc.assert(
-      fc.asyncProperty(fc.array(fc.tuple(fc.nat(2), fc.boolean())), fc.scheduler(), async (tasks, scheduler) => {
-        const lock = new KeyedLock();
-        const running = new Map<number, number>();
-        const finished = new Map<number, number[]>();
-        const runs = tasks.map(([key, fails], i) =>
-          lock
-            .run(String(key), async () => {
-              expect(running.has(key)).toBe(false);
-              running.set(key, i);
-              await scheduler.schedule(Promise.resolve());
-              running.delete(key);
-              finished.set(key, [...(finished.get(key) ?? []), i]);
-              if (fails) throw new Error('a task failed');
-            })
-            .catch(() => undefined),
-        );
-        for (const [key] of tasks) expect(lock.isHeld(String(key))).toBe(true);
-        await scheduler.waitFor(Promise.all([...runs, lock.idle()]));
-        for (const order of finished.values()) expect(order).toEqual([...order].sort((a, b) => a - b));
-        for (const [key] of tasks) expect(lock.isHeld(String(key))).toBe(false);
-      }),
-    );
   });
 });

@@ -1,5 +1,4 @@
 import { describe, expect, it } from 'vitest';
-import { KeyedMutex } from '../../src/driver/keyed-mutex.ts';
 import { Semaphore, SemaphoreFullError } from '../../src/driver/semaphore.ts';
 
 /** A task that ends when it is told to, and counts those that run beside it. */
@@ -66,19 +65,5 @@ describe('Semaphore', () => {
     await endOne();
     expect(await Promise.all([running, other])).toEqual([1, 3]);
     await expect(semaphore.run(task(4), controller.signal)).rejects.toBe(reason);
-  });
-});
-
-describe('KeyedMutex', () => {
-  it('runs tasks of one key in order, those of others at once, also after a failure', async () => {
-    const mutex = new KeyedMutex();
-    const { state, task, endOne } = makeTasks();
-    const results = [mutex.run('a', task(1)), mutex.run('a', task(2)), mutex.run('b', task(3))];
-    await new Promise((resolve) => setImmediate(resolve));
-    expect(state.started).toEqual([1, 3]);
-    for (let round = 0; round < 3; round++) await endOne();
-    expect(await Promise.all(results)).toEqual([1, 2, 3]);
-    await expect(mutex.run('a', () => Promise.reject(new Error('failed')))).rejects.toThrow('failed');
-    expect(await mutex.run('a', async () => 'next')).toBe('next');
   });
 });

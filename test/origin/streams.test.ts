@@ -3,7 +3,6 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { DigestMismatchError, hashBytes, InvalidRangeError } from '../../src/core/index.ts';
 import { guardBlob } from '../../src/origin/blob-guard.ts';
-import { KeyedMutex } from '../../src/origin/keyed-mutex.ts';
 import { parseRangeHeader } from '../../src/origin/range-header.ts';
 import { SingleFlight } from '../../src/origin/single-flight.ts';
 import { until } from './fixture.ts';
@@ -156,28 +155,5 @@ describe('a shared run', () => {
     const both = await Promise.allSettled([flights.run('a', failing), flights.run('a', failing)]);
     expect(both.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
     expect(await flights.run('a', async () => 'done')).toBe('done');
-  });
-});
-
-describe('a keyed mutex', () => {
-  it('runs the tasks of one key one after the other, also behind one that fails', async () => {
-    const mutex = new KeyedMutex();
-    const events: string[] = [];
-    const task = (name: string, fails: boolean) => async () => {
-      events.push(`${name} begins`);
-      await new Promise((resolve) => setImmediate(resolve));
-      events.push(`${name} ends`);
-      if (fails) throw new Error(name);
-    };
-    await Promise.allSettled([mutex.run('a', task('1', true)), mutex.run('a', task('2', false))]);
-    expect(events).toEqual(['1 begins', '1 ends', '2 begins', '2 ends']);
-  });
-
-  it('lets the tasks of different keys run at once', async () => {
-    const mutex = new KeyedMutex();
-    const gate = Promise.withResolvers<void>();
-    const waiting = mutex.run('a', () => gate.promise);
-    await mutex.run('b', async () => gate.resolve());
-    await waiting;
   });
 });

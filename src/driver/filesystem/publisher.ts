@@ -1,8 +1,8 @@
 import type { Stats } from 'node:fs';
 import { type FileHandle, lstat, readdir, rename, rmdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { KeyedMutex } from '../../core/index.ts';
 import { NotAFileError } from '../errors.ts';
-import { KeyedMutex } from '../keyed-mutex.ts';
 import { driverName, hasCode } from './errno.ts';
 import type { RootDirectory } from './root-directory.ts';
 import { type LastingDirectories, makeWithParents } from './sync.ts';

@@ -1,5 +1,5 @@
 /** Lets one task at a time run for each key; others wait in the order in which they came. */
-export class KeyedLock {
+export class KeyedMutex {
   readonly #tails = new Map<string, Promise<void>>();
 
   /** Runs `task` once the tasks before it under this key have ended. */

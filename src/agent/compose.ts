@@ -7,7 +7,7 @@ import { swarmSecretOf } from '../config/index.ts';
 import type { Clock } from '../core/index.ts';
 import { newReadOnlyStorageDriver } from '../driver/p2p/index.ts';
 import { ClusterProbe } from '../health/index.ts';
-import { createService } from '../http/index.ts';
+import { closing, createService } from '../http/index.ts';
 import { addStoreMetrics } from '../metrics/index.ts';
 import { OriginCluster } from '../origin/client.ts';
 import { registerRegistry } from '../registry/index.ts';
@@ -86,9 +86,4 @@ function readiness(
   return async (signal) => {
     await Promise.all([buildIndex.check(signal), trackers.check(signal)]);
   };
-}
-
-function closing<T extends { close(): Promise<void> }>(parts: AsyncDisposableStack, part: T): T {
-  parts.defer(() => part.close());
-  return part;
 }

@@ -1,4 +1,4 @@
 export type { AgentDeps } from './compose.ts';
 export { type AgentConfig, AgentConfigSchema } from './config.ts';
-export { AgentServer } from './server.ts';
+export { startAgent } from './server.ts';
 export type { AgentStatisticsAnswer } from './statistics-route.ts';

@@ -1,43 +1,8 @@
-import type { FastifyInstance } from 'fastify';
-import { refuseOpenListener } from '../config/index.ts';
-import { isLoopback, listen } from '../http/index.ts';
+import { RegistryProgram } from '../http/index.ts';
 import { type AgentDeps, composeAgent } from './compose.ts';
 import type { AgentConfig } from './config.ts';
 
-/** An agent: a read-only registry on the host's loopback, in front of the swarm. */
-export class AgentServer implements AsyncDisposable {
-  /** The port that it listens on. */
-  readonly port: number;
-  readonly #app: FastifyInstance;
-  readonly #parts: AsyncDisposableStack;
-
-  private constructor(port: number, app: FastifyInstance, parts: AsyncDisposableStack) {
-    this.port = port;
-    this.#app = app;
-    this.#parts = parts;
-  }
-
-  /**
-   * Opens everything and listens. The caller closes it.
-   * @throws ConfigError when the port is taken, or other machines could reach it without TLS
-   */
-  static async start(config: AgentConfig, deps: AgentDeps): Promise<AgentServer> {
-    const { host, tls } = config.listen;
-    refuseOpenListener({ role: 'agent', host, loopback: isLoopback(host), tls: tls !== undefined, asksToken: false });
-    // On an error everything that was opened so far is closed again; else it moves to the server.
-    await using parts = new AsyncDisposableStack();
-    const app = await composeAgent(config, deps, parts);
-    const port = await listen(app, 'agent', config.listen);
-    return new AgentServer(port, app, parts.move());
-  }
-
-  /** Stops to listen, ends what is on its way, and closes what it is made of. */
-  async close(): Promise<void> {
-    await this.#app.close();
-    await this.#parts.disposeAsync();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
-  }
+/** Starts an agent: a read-only registry on the host's loopback, in front of the swarm. The caller closes it. @throws ConfigError */
+export function startAgent(config: AgentConfig, deps: AgentDeps): Promise<RegistryProgram> {
+  return RegistryProgram.start('agent', config.listen, (parts) => composeAgent(config, deps, parts));
 }

@@ -1,4 +1,4 @@
-import { type AgentConfig, AgentConfigSchema, AgentServer } from '../agent/index.ts';
+import { type AgentConfig, AgentConfigSchema, startAgent } from '../agent/index.ts';
 import { systemClock } from '../core/index.ts';
 import { defineRole } from './role.ts';
 
@@ -6,5 +6,5 @@ import { defineRole } from './role.ts';
 export const agentRole = defineRole<AgentConfig>({
   name: 'agent',
   schema: AgentConfigSchema,
-  start: (config, tools) => AgentServer.start(config, { ...tools, clock: systemClock, random: Math.random }),
+  start: (config, tools) => startAgent(config, { ...tools, clock: systemClock, random: Math.random }),
 });

@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import Type, { type Static } from 'typebox';
-import { LogConfigSchema, refuseOpenListener, registryListenSchema } from '../config/index.ts';
+import { LogConfigSchema, registryListenSchema } from '../config/index.ts';
 import { defaultDriverFactory } from '../driver/index.ts';
-import { createService, isLoopback, listen } from '../http/index.ts';
+import { closing, createService, RegistryProgram } from '../http/index.ts';
 import { registerRegistry } from '../registry/index.ts';
-import { defineRole, startWithParts } from './role.ts';
+import { defineRole } from './role.ts';
 
 /** All settings of `shoal registry`. */
 const schema = Type.Object(
@@ -25,23 +25,13 @@ export const registryRole = defineRole<Static<typeof schema>>({
   name: 'registry',
   schema,
   start: (config, { logger, metrics }) =>
-    startWithParts(async (parts) => {
-      const { host, tls } = config.listen;
-      refuseOpenListener({
-        role: 'registry',
-        host,
-        loopback: isLoopback(host),
-        tls: tls !== undefined,
-        asksToken: false,
-      });
-      const driver = await defaultDriverFactory().create(config.driver, config.parameters);
-      parts.defer(() => driver.close());
+    RegistryProgram.start('registry', config.listen, async (parts) => {
+      const driver = closing(parts, await defaultDriverFactory().create(config.driver, config.parameters));
       // It belongs to no cluster, so that nobody has the token of routes that are not public; there are none.
       const clusterToken = randomBytes(32).toString('hex');
       const ready = async () => void (await driver.stat('/'));
-      const app = createService({ role: 'registry', clusterToken, logger, metrics, ready, tls });
-      parts.defer(() => app.close());
+      const app = createService({ role: 'registry', clusterToken, logger, metrics, ready, tls: config.listen.tls });
       await registerRegistry(app, { driver, logger, metrics });
-      return { port: await listen(app, 'registry', config.listen) };
+      return app;
     }),
 });

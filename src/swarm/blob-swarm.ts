@@ -1,4 +1,5 @@
 import {
+  formatAddress,
   type InfoHash,
   infoHashOf,
   type Metainfo,
@@ -32,7 +33,7 @@ export class BlobSwarm implements SessionOwner {
   readonly #deps: BlobSwarmDeps;
   readonly #pieces: number;
   readonly #sessions = new Map<string, WireSession>();
-  /** Addresses and ids of peers that sent wrong bytes. */
+  /** Ids of peers that sent wrong bytes, and the addresses at which they listen where this host dialled. */
   readonly #banned = new Set<string>();
   readonly #points = new Map<string, MeetingPoint>();
   #download: SwarmDownload | undefined;
@@ -89,7 +90,8 @@ export class BlobSwarm implements SessionOwner {
     const point = this.#points.get(this.swarmId);
     for (const peer of peers) {
       if (this.#sessions.size >= this.#deps.maxWires) return;
-      if (peer.id === this.#deps.peerId || this.#sessions.has(peer.id) || this.#banned.has(peer.id)) continue;
+      if (peer.id === this.#deps.peerId || this.#sessions.has(peer.id)) continue;
+      if (this.#banned.has(peer.id) || this.#banned.has(formatAddress(peer))) continue;
       point?.dial(peer);
     }
   }
@@ -110,6 +112,8 @@ export class BlobSwarm implements SessionOwner {
 
   ban(session: WireSession): void {
     this.#banned.add(session.peerId);
+    // The other way round the address is only the port that the peer dialled from.
+    if (session.link.outgoing) this.#banned.add(session.link.address);
     session.close();
   }
 

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
 import { Registry } from 'prom-client';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type AgentConfig, AgentConfigSchema, AgentServer } from '../../src/agent/index.ts';
+import { type AgentConfig, AgentConfigSchema, startAgent } from '../../src/agent/index.ts';
 import { loadConfig } from '../../src/config/index.ts';
 import { systemClock } from '../../src/core/index.ts';
-import { type ProxyConfig, ProxyConfigSchema, ProxyServer } from '../../src/proxy/index.ts';
+import { type ProxyConfig, ProxyConfigSchema, startProxy } from '../../src/proxy/index.ts';
 import { testLogger } from '../helpers/logger.ts';
 import { makeTempDir } from '../helpers/temp-dir.ts';
 
@@ -29,20 +29,20 @@ function deps() {
   return { logger: testLogger(), metrics: new Registry(), clusterToken, clock: systemClock, random: Math.random };
 }
 
-async function startAgent(change: (config: AgentConfig) => AgentConfig = (config) => config): Promise<string> {
+async function lonelyAgent(change: (config: AgentConfig) => AgentConfig = (config) => config): Promise<string> {
   const more = [
     { path: 'trackers', value: [DOWN], option: '' },
     { path: 'proxyUrl', value: 'http://push.example:15000', option: '' },
   ];
   const config = await loadConfig(AgentConfigSchema, { overrides: [...(await overrides()), ...more] });
-  const agent = await AgentServer.start(change(config), deps());
+  const agent = await startAgent(change(config), deps());
   onTestFinished(() => agent.close());
   return `http://127.0.0.1:${agent.port}`;
 }
 
-describe('AgentServer', () => {
+describe('startAgent', () => {
   it('is alive alone, and not ready: it says whom it misses', async () => {
-    const url = await startAgent();
+    const url = await lonelyAgent();
     expect((await fetch(`${url}/healthz`)).status).toBe(200);
     const answer = await fetch(`${url}/readyz`);
     expect(answer.status).toBe(503);
@@ -52,7 +52,7 @@ describe('AgentServer', () => {
   });
 
   it('answers writes with 405 and the name of the proxy', async () => {
-    const url = await startAgent();
+    const url = await lonelyAgent();
     const answer = await fetch(`${url}/v2/team/app/blobs/uploads/`, { method: 'POST' });
     expect(answer.status).toBe(405);
     expect(await answer.json()).toEqual({
@@ -66,7 +66,7 @@ describe('AgentServer', () => {
   });
 
   it('tells its statistics to holders of the cluster token only', async () => {
-    const url = await startAgent();
+    const url = await lonelyAgent();
     expect((await fetch(`${url}/v1/statistics`)).status).toBe(401);
     const answer = await fetch(`${url}/v1/statistics`, { headers: { authorization: `Bearer ${clusterToken}` } });
     expect(await answer.json()).toMatchObject({
@@ -76,28 +76,28 @@ describe('AgentServer', () => {
   });
 
   it('refuses to be reached by other machines without TLS, and opens nothing', async () => {
-    const open = startAgent((config) => ({ ...config, listen: { ...config.listen, host: '0.0.0.0' } }));
+    const open = lonelyAgent((config) => ({ ...config, listen: { ...config.listen, host: '0.0.0.0' } }));
     await expect(open).rejects.toThrow(/would serve 0\.0\.0\.0 to other machines without TLS/);
   });
 
   it('lets go of everything when it cannot listen', async () => {
-    const url = await startAgent();
+    const url = await lonelyAgent();
     const directory = join(await makeTempDir(), 'store');
     const taken = (config: AgentConfig): AgentConfig => ({
       ...config,
       listen: { ...config.listen, port: Number(new URL(url).port) },
       castore: { ...config.castore, directory },
     });
-    await expect(startAgent(taken)).rejects.toThrow(/port \d+ for the agent is taken/);
+    await expect(lonelyAgent(taken)).rejects.toThrow(/port \d+ for the agent is taken/);
     // The store is locked while somebody has it open.
-    await startAgent((config) => ({ ...config, castore: { ...config.castore, directory } }));
+    await lonelyAgent((config) => ({ ...config, castore: { ...config.castore, directory } }));
   });
 });
 
-describe('ProxyServer', () => {
+describe('startProxy', () => {
   it('is not ready while origins and build-index do not answer; a push then answers 503, not success', async () => {
     const config: ProxyConfig = await loadConfig(ProxyConfigSchema, { overrides: await overrides() });
-    const proxy = await ProxyServer.start(config, deps());
+    const proxy = await startProxy(config, deps());
     onTestFinished(() => proxy.close());
     const url = `http://127.0.0.1:${proxy.port}`;
     expect((await fetch(`${url}/readyz`)).status).toBe(503);

@@ -25,10 +25,14 @@ import type {
  * The signal of `writer` counts for opening it; the writer itself ends by its own calls. Wrapping twice does nothing.
  */
 export function validated(driver: StorageDriver): StorageDriver {
-  return driver instanceof ValidatedDriver ? driver : new ValidatedDriver(driver);
+  return alreadyValidated in driver ? driver : new ValidatedDriver(driver);
 }
 
+/** Marks drivers that are wrapped, or that hand every call to one that is. */
+export const alreadyValidated = Symbol('validated storage driver');
+
 class ValidatedDriver implements StorageDriver {
+  readonly [alreadyValidated] = true;
   readonly #driver: StorageDriver;
 
   constructor(driver: StorageDriver) {

@@ -1,4 +1,4 @@
-export { validated } from './base.ts';
+export { alreadyValidated, validated } from './base.ts';
 export * from './conformance.ts';
 export * from './errors.ts';
 export * from './factory.ts';

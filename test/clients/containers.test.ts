@@ -16,6 +16,8 @@ describe.skipIf(!canMakeImage)('a Debian image of 100 MB and more', { timeout: 3
   let cluster: TestCluster;
   let layout: string;
   let pushed: string;
+  /** The same image, at an agent. */
+  const agentOf = (name: string) => name.replace(cluster.proxy.registry, cluster.agents[2]!.registry);
 
   beforeAll(async () => {
     layout = await debianImage();
@@ -41,7 +43,7 @@ describe.skipIf(!canMakeImage)('a Debian image of 100 MB and more', { timeout: 3
     );
   });
 
-  it.skipIf(!hasPrograms('dockerd', 'docker'))('is pulled by docker', async () => {
+  it.skipIf(!hasPrograms('dockerd', 'docker'))('is pulled by docker, and pushed under another name', async () => {
     const directory = await makeTempDir();
     const socket = `unix://${directory}/d.sock`;
     const folders = [
@@ -61,14 +63,23 @@ describe.skipIf(!canMakeImage)('a Debian image of 100 MB and more', { timeout: 3
     const said = await run('docker', ['-H', socket, 'pull', name]);
     expect(said).toContain(pushed);
     expect(await run('docker', ['-H', socket, 'image', 'ls', '--format', '{{.Repository}}:{{.Tag}}'])).toContain(name);
+    const copy = `${cluster.proxy.registry}/copies/by-docker:v1`;
+    await run('docker', ['-H', socket, 'tag', name, copy]);
+    expect(await run('docker', ['-H', socket, 'push', copy])).toContain('digest: sha256:');
+    const inspected = await run('skopeo', ['inspect', '--tls-verify=false', `docker://${agentOf(copy)}`]);
+    expect(JSON.parse(inspected)).toMatchObject({ RepoTags: ['v1'], Os: 'linux' });
   });
 
-  it.skipIf(!hasPrograms('podman'))('is pulled by podman', async () => {
+  it.skipIf(!hasPrograms('podman'))('is pulled by podman, and pushed under another name', async () => {
     const directory = await makeTempDir();
     const stores = ['--root', `${directory}/root`, '--runroot', `${directory}/run`, '--storage-driver=vfs'];
     const name = `${cluster.agents[1]!.registry}/library/debian:v1`;
     await run('podman', [...stores, 'pull', '--tls-verify=false', name]);
     expect(await run('podman', [...stores, 'image', 'ls', '--format', '{{.Digest}}'])).toContain(pushed);
+    const copy = `${cluster.proxy.registry}/copies/by-podman:v1`;
+    await run('podman', [...stores, 'push', '--tls-verify=false', name, copy]);
+    const inspected = await run('skopeo', ['inspect', '--tls-verify=false', `docker://${agentOf(copy)}`]);
+    expect(JSON.parse(inspected)).toMatchObject({ RepoTags: ['v1'], Os: 'linux' });
   });
 
   it.skipIf(!hasPrograms('containerd', 'ctr'))('is pulled by containerd', async () => {

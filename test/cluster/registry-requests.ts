@@ -6,7 +6,7 @@ export async function pushBlob(base: string, repository: string, bytes: Buffer):
   const digest = hashBytes(bytes);
   const begun = await fetch(`${base}/v2/${repository}/blobs/uploads/`, { method: 'POST' });
   expectStatus(begun, 202);
-  const patched = await fetch(locationOf(base, begun), { method: 'PATCH', body: new Uint8Array(bytes) });
+  const patched = await fetch(locationOf(base, begun), { method: 'PATCH', body: bytes as Uint8Array<ArrayBuffer> });
   expectStatus(patched, 202);
   const url = new URL(locationOf(base, patched));
   url.searchParams.set('digest', digest);

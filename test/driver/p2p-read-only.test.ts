@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { ReadOnlyError } from '../../src/core/index.ts';
-import { createP2pDriver, newReadOnlyStorageDriver } from '../../src/driver/p2p/index.ts';
+import { defaultDriverFactory } from '../../src/driver/index.ts';
+import { newReadOnlyStorageDriver, registerP2pDriver } from '../../src/driver/p2p/index.ts';
 import { ReadOnlyTransferer } from '../../src/transfer/index.ts';
 import { testLogger } from '../helpers/logger.ts';
 import { ScriptedSwarm } from '../transfer/scripted-swarm.ts';
@@ -50,11 +51,18 @@ describe('p2p driver: read-only', () => {
     expect(await Array.fromAsync(cluster.castore.uploads.list())).toEqual([]);
   });
 
-  it('is what the constructor "ro" makes, and "rw" makes one that writes', async () => {
+  it('is what the factory makes of the constructor "ro"; "rw" makes one that writes, anything else is refused', async () => {
     const { deps } = await scene();
-    expect(createP2pDriver({ ...deps, constructor: 'ro' }).capabilities.write).toBe(false);
-    expect(createP2pDriver({ ...deps, constructor: 'rw' }).capabilities.write).toBe(true);
-    expect(createP2pDriver({ ...deps, constructor: 'rw' }).name).toBe('p2p');
+    const factory = defaultDriverFactory();
+    registerP2pDriver(factory, deps);
+    expect(factory.names()).toContain('p2p');
+    const readOnly = await factory.create('p2p', { constructor: 'ro' });
+    expect(readOnly.capabilities.write).toBe(false);
+    await expect(readOnly.putContent(paths.blob(), layerBytes, forApp)).rejects.toThrow('http://proxy.example:15000');
+    const readWrite = await factory.create('p2p', { constructor: 'rw' });
+    expect([readWrite.name, readWrite.capabilities.write]).toEqual(['p2p', true]);
+    await expect(factory.create('p2p', { constructor: 'wo' })).rejects.toThrow('constructor');
+    await expect(factory.create('p2p', {})).rejects.toThrow('constructor');
   });
 });
 

@@ -1,4 +1,5 @@
-import { type StorageDriver, validated } from '../index.ts';
+import Type from 'typebox';
+import { type DriverFactory, readParameters, type StorageDriver, validated } from '../index.ts';
 import type { P2pDriverDeps } from './handlers.ts';
 import { P2pDriver } from './p2p-driver.ts';
 import { ReadOnlyDriver } from './read-only-driver.ts';
@@ -19,10 +20,23 @@ export function newReadOnlyStorageDriver(deps: ReadOnlyP2pDriverDeps): StorageDr
   return new ReadOnlyDriver(validated(new P2pDriver(deps)), deps.proxyHint);
 }
 
-/** Either driver, chosen by a configuration: `ro` for agents, `rw` for proxies. */
-export type P2pDriverOptions = ReadOnlyP2pDriverDeps & { readonly constructor: 'rw' | 'ro' };
+/** Parameters of the driver `p2p`. */
+export const P2pParametersSchema = Type.Object(
+  {
+    constructor: Type.Union([Type.Literal('rw'), Type.Literal('ro')], {
+      description: '`rw` for a proxy, which pushes and reads; `ro` for an agent, which reads.',
+    }),
+  },
+  { additionalProperties: false },
+);
 
-/** Makes the driver that the options name; the command line registers it under `p2p`. */
-export function createP2pDriver(options: P2pDriverOptions): StorageDriver {
-  return options.constructor === 'rw' ? newReadWriteStorageDriver(options) : newReadOnlyStorageDriver(options);
+/**
+ * Registers the driver `p2p`, whose parameter `constructor` (`rw` or `ro`) chooses between the two. The factory itself does
+ * not know it, because it needs what only a program of a cluster has.
+ */
+export function registerP2pDriver(factory: DriverFactory, deps: ReadOnlyP2pDriverDeps): void {
+  factory.register('p2p', async (parameters) => {
+    const { constructor: chosen } = readParameters('p2p', P2pParametersSchema, parameters);
+    return chosen === 'rw' ? newReadWriteStorageDriver(deps) : newReadOnlyStorageDriver(deps);
+  });
 }

@@ -10,9 +10,11 @@ import type {
   StorageDriver,
   WalkOptions,
 } from '../index.ts';
+import { alreadyValidated } from '../index.ts';
 
-/** Refuses all that writes, and says where to write instead; reads go to the driver behind it. */
+/** Refuses all that writes, and says where to write instead; reads go to the validated driver behind it. */
 export class ReadOnlyDriver implements StorageDriver {
+  readonly [alreadyValidated] = true;
   readonly name: string;
   readonly capabilities: Capabilities;
   readonly #driver: StorageDriver;

@@ -134,7 +134,7 @@ export interface PartialDownload extends AsyncDisposable {
   /** The verified pieces as a BEP 3 bitfield: high bit first. A copy. */
   bitfield(): Uint8Array;
   /**
-   * Checks a whole piece against its SHA-256 and stores it. `false`, and nothing stored, when it does not match. A piece
+   * Checks a whole piece against its SHA-256 and stores it. The bytes are the store's from then on: nobody may change them. `false`, and nothing stored, when it does not match. A piece
    * that is there already is left as it is. Which pieces are there is persisted within a second, after their bytes.
    */
   writePiece(index: number, bytes: Uint8Array): Promise<boolean>;

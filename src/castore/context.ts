@@ -3,6 +3,7 @@ import type { DurableFiles } from './durable.ts';
 import type { EvictionOrder } from './eviction.ts';
 import type { FileOps } from './files.ts';
 import type { Layout } from './layout.ts';
+import type { RecentPieces } from './recent-pieces.ts';
 import type { Space } from './space.ts';
 
 /** What the parts of one store share. */
@@ -14,6 +15,7 @@ export interface StoreContext {
   readonly locks: KeyedMutex;
   readonly order: EvictionOrder;
   readonly space: Space;
+  readonly recentPieces: RecentPieces;
   readonly clock: Clock;
   readonly logger: StoreLogger;
   /** What is open and has to be closed with the store; whoever opens adds, whoever closes removes. */

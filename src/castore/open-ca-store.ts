@@ -13,6 +13,7 @@ import { type FileOps, nodeFileOps } from './files.ts';
 import { isStore, writeFormat } from './format.ts';
 import { Layout } from './layout.ts';
 import { ProcessClaim } from './process-claim.ts';
+import { RecentPieces } from './recent-pieces.ts';
 import { Space } from './space.ts';
 import { Uploads } from './uploads.ts';
 import { UseTimes } from './use-times.ts';
@@ -52,7 +53,8 @@ export async function openCaStore(options: OpenCaStoreOptions): Promise<CaStore>
     await prepareFolders(files, layout, known);
     const order = new EvictionOrder();
     const space = new Space({ capacityBytes, order });
-    const parts = { ops: gate.ops, files, layout, order, space, clock, logger };
+    const recentPieces = new RecentPieces();
+    const parts = { ops: gate.ops, files, layout, order, space, recentPieces, clock, logger };
     const context: StoreContext = { ...parts, locks: new KeyedMutex(), openThings: new Set() };
     return await FolderCaStore.load(context, {
       release: async () => {

@@ -15,6 +15,7 @@ import { type OpenFile, readFully, writeAll } from './files.ts';
 import { hashPiece } from './piece-hash.ts';
 import { PiecePersistence } from './piece-persistence.ts';
 import { PrefixHasher } from './prefix-hasher.ts';
+import type { RecentPiecesOfDownload } from './recent-pieces.ts';
 
 /** {@link PartialDownload} on a sparse file. */
 export class FilePartialDownload implements PartialDownload {
@@ -23,6 +24,7 @@ export class FilePartialDownload implements PartialDownload {
   readonly #file: OpenFile;
   readonly #pieces: Bitfield;
   readonly #prefix: PrefixHasher;
+  readonly #recent: RecentPiecesOfDownload;
   readonly #persistence: PiecePersistence;
   /** Pieces on their way to the disk, so that two who bring the same one write it once. */
   readonly #writing = new Map<number, Promise<void>>();
@@ -36,7 +38,8 @@ export class FilePartialDownload implements PartialDownload {
     const pieces = pieceCount(home.metainfo.length, home.metainfo.pieceLength);
     this.#pieces = new Bitfield(pieces);
     const has = (index: number) => this.#pieces.has(index);
-    const readPiece = (index: number) => this.#readFile(index, 0, this.#pieceBytes(index));
+    this.#recent = home.context.recentPieces.open();
+    const readPiece = (index: number) => this.#readPiece(index, 0, this.#pieceBytes(index));
     this.#prefix = new PrefixHasher(home.metainfo.digest, { pieces, has, readPiece });
     this.#persistence = new PiecePersistence({ home, file, pieces: this.#pieces });
   }
@@ -89,7 +92,7 @@ export class FilePartialDownload implements PartialDownload {
     checkRange({ offset, length }, this.#pieceBytes(index), `piece ${index} of ${this.#what()}`);
     if (this.#state === 'committed') return this.#home.readBlob(this.#positionOf(index) + offset, length);
     this.#checkOpen();
-    return this.#readFile(index, offset, length);
+    return this.#readPiece(index, offset, length);
   }
 
   async verify(): Promise<void> {
@@ -152,6 +155,7 @@ export class FilePartialDownload implements PartialDownload {
     const { space } = this.#home.context;
     const write = space.onDisk(this.#what(), () => writeAll(this.#file, bytes, this.#positionOf(index)));
     const stored = write.then(() => {
+      this.#recent.put(index, bytes);
       this.#pieces.set(index);
       this.#prefix.offer(index, bytes);
       this.#persistence.changed();
@@ -167,6 +171,9 @@ export class FilePartialDownload implements PartialDownload {
   async #commit(): Promise<BlobInfo> {
     this.#checkOpen();
     await this.verify();
+    const onDisk = await this.#file.sizeBytes();
+    // Pieces may have been hashed from memory: what somebody cut off on disk would not be noticed.
+    if (onDisk !== this.metainfo.length) throw this.#cutShort(onDisk);
     // All pieces are there, so nothing persists after this, when the folder is being removed.
     await this.#persistence.pause();
     try {
@@ -199,13 +206,19 @@ export class FilePartialDownload implements PartialDownload {
     return true;
   }
 
-  async #readFile(index: number, offset: number, length: number): Promise<Buffer> {
+  async #readPiece(index: number, offset: number, length: number): Promise<Buffer> {
+    const recent = this.#recent.find(index);
+    if (recent !== undefined) return recent.subarray(offset, offset + length);
     const bytes = Buffer.allocUnsafe(length);
     const count = await readFully(this.#file, bytes, this.#positionOf(index) + offset);
     if (count === length) return bytes;
     throw new StoreDamagedError(
       `piece ${index} of ${this.#what()} is cut short on disk: got ${count} of ${length} bytes`,
     );
+  }
+
+  #cutShort(sizeBytes: number): StoreDamagedError {
+    return new StoreDamagedError(`${this.#what()} has ${sizeBytes} of ${this.metainfo.length} bytes on disk`);
   }
 
   #pieceBytes(index: number): number {

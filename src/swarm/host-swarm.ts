@@ -5,15 +5,14 @@ import {
   type Digest,
   decodeMetainfo,
   encodeMetainfo,
-  infoHashOf,
   type Metainfo,
   makePeerId,
   type PeerId,
-  swarmIdOf,
 } from '../core/index.ts';
 import { AnnounceLoop } from './announce-loop.ts';
 import { BlobSwarm } from './blob-swarm.ts';
 import type { SwarmConfig } from './config.ts';
+import { type Offer, Offers } from './offers.ts';
 import type { AnnouncedPeer, Announcer, Download, PieceSource, Swarm, SwarmStatistics } from './swarm.ts';
 import { SwarmDownload } from './swarm-download.ts';
 import { type MeetingPoint, Transport } from './transport.ts';
@@ -37,20 +36,14 @@ export async function openSwarm(deps: SwarmDeps): Promise<Swarm> {
   return HostSwarm.open(deps);
 }
 
-/** A blob that is offered: loaded (with wires or ready for them) or only known. */
-interface Offer {
-  readonly metainfo: Metainfo;
-  readonly source: PieceSource | undefined;
-  idleSinceMs: number;
-}
-
 class HostSwarm implements Swarm {
   readonly peerId: PeerId;
   readonly #deps: SwarmDeps;
-  readonly #offers = new Map<Digest, Offer>();
+  readonly #offers: Offers;
   /** Loaded blobs, and their points as they are being opened. */
   readonly #blobs = new Map<Digest, BlobSwarm>();
-  readonly #digests = new Map<string, Digest>();
+  /** Blobs that are being fetched, by the ids under which peers ask for them. */
+  readonly #fetched = new Map<string, Digest>();
   readonly #opening = new Map<string, Promise<MeetingPoint>>();
   readonly #fetching = new Map<Digest, Promise<Download>>();
   readonly #origins = new Set<string>();
@@ -66,6 +59,7 @@ class HostSwarm implements Swarm {
   private constructor(deps: SwarmDeps, peerId: PeerId) {
     this.peerId = peerId;
     this.#deps = deps;
+    this.#offers = new Offers(deps.secret, deps.castore.blobs);
     this.#announces = new AnnounceLoop({
       announcer: deps.announcer,
       logger: deps.logger,
@@ -99,17 +93,14 @@ class HostSwarm implements Swarm {
   }
 
   seed(metainfo: Metainfo, source?: PieceSource): void {
-    this.#offers.set(metainfo.digest, { metainfo, source, idleSinceMs: this.#deps.clock.monotonicMs() });
-    this.#digests.set(swarmIdOf(metainfo, this.#deps.secret), metainfo.digest);
-    if (this.#deps.config.foreignClients) this.#digests.set(infoHashOf(metainfo), metainfo.digest);
+    this.#offers.add(metainfo, source, this.#deps.clock.monotonicMs());
     this.#announces.soon();
   }
 
   unseed(digest: Digest): void {
-    const offer = this.#offers.get(digest);
+    const offer = this.#offers.remove(digest);
     if (offer === undefined) return;
-    this.#forget(offer.metainfo);
-    void offer.source?.close();
+    void offer.source?.pieces.close();
     void this.#unload(digest);
   }
 
@@ -152,7 +143,7 @@ class HostSwarm implements Swarm {
     await Promise.all([...this.#blobs.values()].map((blob) => blob.download?.cancel(reason)));
     await this.#announces.stop();
     await Promise.all([...this.#blobs.keys()].map((digest) => this.#unload(digest)));
-    await Promise.all([...this.#offers.values()].map((offer) => offer.source?.close()));
+    await Promise.all([...this.#offers.all()].map((offer) => offer.source?.pieces.close()));
     await this.#transport.close();
   }
 
@@ -170,8 +161,7 @@ class HostSwarm implements Swarm {
   async #startFetch(metainfo: Metainfo): Promise<Download> {
     const { digest } = metainfo;
     // What was offered before may be gone from the store: whoever fetches knows better.
-    const offered = this.#offers.get(digest);
-    if (offered !== undefined) this.#forget(offered.metainfo);
+    await this.#offers.remove(digest)?.source?.pieces.close();
     await this.#unload(digest);
     const partial = await this.#deps.castore.downloads.open(metainfo);
     const blob = this.#load(metainfo, undefined);
@@ -194,8 +184,7 @@ class HostSwarm implements Swarm {
       },
     });
     blob.startDownload(download);
-    this.#digests.set(blob.swarmId, digest);
-    if (this.#deps.config.foreignClients) this.#digests.set(blob.infoHash, digest);
+    this.#fetched.set(blob.swarmId, digest).set(blob.infoHash, digest);
     void this.#follow(blob, download);
     await this.#openPoint(blob, blob.swarmId);
     this.#announces.soon();
@@ -212,9 +201,10 @@ class HostSwarm implements Swarm {
       this.seed(metainfo);
     } catch (error) {
       this.#deps.logger.info({ err: error, digest: metainfo.digest }, 'download ended before it was whole');
-      this.#forget(metainfo);
       await this.#unload(metainfo.digest);
     } finally {
+      this.#fetched.delete(blob.swarmId);
+      this.#fetched.delete(blob.infoHash);
       this.#fetching.delete(metainfo.digest);
     }
   }
@@ -244,27 +234,23 @@ class HostSwarm implements Swarm {
     await blob.close();
   }
 
-  #forget(metainfo: Metainfo): void {
-    this.#offers.delete(metainfo.digest);
-    this.#digests.delete(swarmIdOf(metainfo, this.#deps.secret));
-    this.#digests.delete(infoHashOf(metainfo));
-  }
-
   /** A peer has dialled and asks for an id: loads the blob when this host offers it. */
   async #find(id: string): Promise<MeetingPoint | undefined> {
-    const digest = this.#digests.get(id);
+    const offer = this.#offers.find(id);
+    const digest = this.#fetched.get(id) ?? offer?.digest;
     if (digest === undefined || this.#closed) return undefined;
-    const loaded = this.#blobs.get(digest);
-    if (loaded !== undefined) return this.#openPoint(loaded, id);
-    const offer = this.#offers.get(digest);
-    if (offer === undefined) return undefined;
+    const loaded = this.#blobs.get(digest) ?? (offer === undefined ? undefined : await this.#loadOffer(offer));
+    if (loaded === undefined || (id === loaded.infoHash && !this.#deps.config.foreignClients)) return undefined;
+    return this.#openPoint(loaded, id);
+  }
+
+  async #loadOffer(offer: Offer): Promise<BlobSwarm | undefined> {
+    const metainfo = await this.#offers.metainfoOf(offer);
+    if (metainfo !== undefined) return this.#blobs.get(offer.digest) ?? this.#load(metainfo, offer.source?.pieces);
     // A blob that was evicted from the store is offered no more.
-    if (offer.source === undefined && (await this.#deps.castore.blobs.find(digest)) === undefined) {
-      this.#forget(offer.metainfo);
-      this.#announces.soon();
-      return undefined;
-    }
-    return this.#openPoint(this.#blobs.get(digest) ?? this.#load(offer.metainfo, offer.source), id);
+    this.#offers.remove(offer.digest);
+    this.#announces.soon();
+    return undefined;
   }
 
   #openPoint(blob: BlobSwarm, id: string): Promise<MeetingPoint> {
@@ -281,7 +267,7 @@ class HostSwarm implements Swarm {
   }
 
   #onPeers(swarmId: string, peers: readonly AnnouncedPeer[]): void {
-    const digest = this.#digests.get(swarmId);
+    const digest = this.#fetched.get(swarmId);
     if (digest === undefined) return;
     for (const peer of peers) if (peer.origin) this.#origins.add(peer.id);
     this.#blobs.get(digest)?.dial(peers);
@@ -291,7 +277,7 @@ class HostSwarm implements Swarm {
   #describe(): Parameters<Announcer['announce']>[0] {
     const { announceHost, wantedPeers } = this.#deps.config;
     const downloading = [...this.#blobs.values()].filter((blob) => blob.download !== undefined);
-    const seeding = [...this.#offers.values()].filter(({ metainfo }) => this.find(metainfo.digest) === undefined);
+    const seeding = [...this.#offers.all()].filter(({ digest }) => this.find(digest) === undefined);
     return {
       peerId: this.peerId,
       port: this.port,
@@ -304,12 +290,7 @@ class HostSwarm implements Swarm {
           complete: false,
           want: Math.max(0, wantedPeers - blob.wires),
         })),
-        ...seeding.map(({ metainfo }) => ({
-          swarmId: swarmIdOf(metainfo, this.#deps.secret),
-          infoHash: infoHashOf(metainfo),
-          complete: true,
-          want: 0,
-        })),
+        ...seeding.map(({ swarmId, infoHash }) => ({ swarmId, infoHash, complete: true, want: 0 })),
       ],
     };
   }

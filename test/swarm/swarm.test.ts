@@ -94,6 +94,20 @@ describe('Swarm', () => {
     expect(host.swarm.statistics().receivedFromPeersBytes).toBe(MIB);
   });
 
+  it('offers no more what its store has evicted, or what it was told to keep back', async () => {
+    const tracker = new LocalTracker();
+    const host = await startHost(tracker);
+    const [evicted, heldBack] = [await makeBlob(100_000), await makeBlob(100_000)];
+    for (const blob of [evicted, heldBack]) await seedOn(host, blob);
+    const ids = [evicted, heldBack].map((blob) => swarmIdOf(blob.metainfo, clusterSecret));
+    await expect.poll(() => ids.map((id) => tracker.swarms.get(id)?.size)).toEqual([1, 1]);
+    await host.castore.blobs.delete(evicted.digest);
+    host.swarm.unseed(heldBack.digest);
+    for (const id of ids) await (await RawPeer.dial(host.swarm.port, id)).expectClose();
+    expect(host.swarm.statistics().seeding).toBe(0);
+    await expect.poll(() => ids.map((id) => tracker.swarms.get(id)?.size)).toEqual([0, 0]);
+  });
+
   it('takes a piece from another source', async () => {
     const tracker = new LocalTracker();
     const blob = await makeBlob(200_000);

@@ -1,0 +1,98 @@
+import { LRUCache } from 'lru-cache';
+import type { BlobStore } from '../castore/index.ts';
+import {
+  type Digest,
+  decodeMetainfo,
+  type InfoHash,
+  infoHashOf,
+  type Metainfo,
+  type SwarmId,
+  swarmIdOf,
+} from '../core/index.ts';
+import type { PieceSource } from './swarm.ts';
+
+/** A whole blob that this host offers: what a blob costs in memory while nobody asks for it. */
+export interface Offer {
+  readonly digest: Digest;
+  readonly swarmId: SwarmId;
+  readonly infoHash: InfoHash;
+  /** Where its pieces are read; without one, from the store. */
+  readonly source: { readonly metainfo: Metainfo; readonly pieces: PieceSource } | undefined;
+  idleSinceMs: number;
+}
+
+/** Metainfo that was offered last, so that a blob that is asked for again and again is not decoded each time. */
+const METAINFO_CACHE_BYTES = 32 * 1024 * 1024;
+
+/**
+ * The blobs that a host offers, by digest and by the ids under which peers ask. Metainfo takes 52 bytes a piece, so that of
+ * blobs in the store is kept in a bounded cache and read from the store again when it is needed.
+ */
+export class Offers {
+  readonly #secret: string;
+  readonly #blobs: BlobStore;
+  readonly #offers = new Map<Digest, Offer>();
+  readonly #digests = new Map<string, Digest>();
+  readonly #metainfo = new LRUCache<Digest, Metainfo>({
+    maxSize: METAINFO_CACHE_BYTES,
+    sizeCalculation: ({ sha1, sha256 }) => 500 + sha1.length + sha256.length,
+  });
+
+  constructor(secret: string, blobs: BlobStore) {
+    this.#secret = secret;
+    this.#blobs = blobs;
+  }
+
+  get size(): number {
+    return this.#offers.size;
+  }
+
+  add(metainfo: Metainfo, pieces: PieceSource | undefined, nowMs: number): void {
+    const { digest } = metainfo;
+    const swarmId = swarmIdOf(metainfo, this.#secret);
+    const infoHash = infoHashOf(metainfo);
+    const source = pieces === undefined ? undefined : { metainfo, pieces };
+    this.remove(digest);
+    this.#offers.set(digest, { digest, swarmId, infoHash, source, idleSinceMs: nowMs });
+    this.#digests.set(swarmId, digest).set(infoHash, digest);
+    if (source === undefined) this.#metainfo.set(digest, metainfo);
+  }
+
+  /** @returns what was offered, so that the caller can close its source */
+  remove(digest: Digest): Offer | undefined {
+    const offer = this.#offers.get(digest);
+    if (offer === undefined) return undefined;
+    this.#offers.delete(digest);
+    this.#digests.delete(offer.swarmId);
+    this.#digests.delete(offer.infoHash);
+    this.#metainfo.delete(digest);
+    return offer;
+  }
+
+  get(digest: Digest): Offer | undefined {
+    return this.#offers.get(digest);
+  }
+
+  /** The offer that peers ask for under a swarm id or an info hash. */
+  find(id: string): Offer | undefined {
+    const digest = this.#digests.get(id);
+    return digest === undefined ? undefined : this.#offers.get(digest);
+  }
+
+  all(): IterableIterator<Offer> {
+    return this.#offers.values();
+  }
+
+  /** The metainfo of an offer; `undefined` when the store has evicted the blob. */
+  async metainfoOf(offer: Offer): Promise<Metainfo | undefined> {
+    if (offer.source !== undefined) return offer.source.metainfo;
+    if ((await this.#blobs.find(offer.digest)) === undefined) return undefined;
+    const known = this.#metainfo.get(offer.digest);
+    if (known !== undefined) return known;
+    const encoded = await this.#blobs.findMetainfo(offer.digest);
+    if (encoded === undefined) return undefined;
+    const metainfo = decodeMetainfo(encoded);
+    this.#metainfo.set(offer.digest, metainfo);
+    return metainfo;
+  }
+}

@@ -54,11 +54,9 @@ export class AnnounceLoop {
     await this.#running;
     const request = this.#deps.describe();
     const ids = new Set([...this.#announced, ...request.swarms.map((swarm) => swarm.swarmId as string)]);
-    if (ids.size === 0) return;
     const swarms = [...ids].map((swarmId) => stopped(swarmId));
     try {
-      const signal = AbortSignal.timeout(STOP_TIMEOUT_MS);
-      await this.#deps.announcer.announce({ ...request, swarms: swarms.slice(0, MAX_SWARMS) }, signal);
+      await this.#send({ ...request, swarms }, AbortSignal.timeout(STOP_TIMEOUT_MS));
     } catch (error) {
       // The tracker drops a silent peer by itself.
       this.#deps.logger.debug({ err: error }, 'announce of the end failed');
@@ -99,11 +97,21 @@ export class AnnounceLoop {
     const request = this.#deps.describe();
     const current = new Set<string>(request.swarms.map((swarm) => swarm.swarmId));
     const gone = [...this.#announced].filter((swarmId) => !current.has(swarmId)).map((swarmId) => stopped(swarmId));
-    const swarms = [...gone, ...request.swarms].slice(0, MAX_SWARMS);
-    const answer = await this.#deps.announcer.announce({ ...request, swarms }, this.#abort.signal);
+    const intervalMs = await this.#send({ ...request, swarms: [...gone, ...request.swarms] }, this.#abort.signal);
     this.#announced = current;
-    for (const [swarmId, peers] of Object.entries(answer.swarms)) this.#deps.onPeers(swarmId, peers);
-    return answer.intervalMs;
+    return intervalMs;
+  }
+
+  /** One request as a rule; a host with more swarms than one may carry sends several. @returns when to announce again */
+  async #send(request: Parameters<Announcer['announce']>[0], signal: AbortSignal): Promise<number> {
+    let intervalMs = RETRY_MS;
+    for (let from = 0; from === 0 || from < request.swarms.length; from += MAX_SWARMS) {
+      const swarms = request.swarms.slice(from, from + MAX_SWARMS);
+      const answer = await this.#deps.announcer.announce({ ...request, swarms }, signal);
+      for (const [swarmId, peers] of Object.entries(answer.swarms)) this.#deps.onPeers(swarmId, peers);
+      intervalMs = answer.intervalMs;
+    }
+    return intervalMs;
   }
 }
 

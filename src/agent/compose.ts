@@ -6,7 +6,7 @@ import { openCaStore } from '../castore/index.ts';
 import { swarmSecretOf } from '../config/index.ts';
 import type { Clock } from '../core/index.ts';
 import { newReadOnlyStorageDriver } from '../driver/p2p/index.ts';
-import { ClusterProbe } from '../health/index.ts';
+import { readyWhenAnswered } from '../health/index.ts';
 import { closing, createService } from '../http/index.ts';
 import { addStoreMetrics } from '../metrics/index.ts';
 import { OriginCluster } from '../origin/client.ts';
@@ -63,27 +63,15 @@ export async function composeAgent(
     clusterToken,
     logger,
     metrics,
-    ready: readiness(config, clusterToken, parts),
+    // An agent can work when it can learn tags, and meet peers.
+    ready: readyWhenAnswered(parts, [
+      { role: 'build-index', baseUrls: [config.buildIndex], clusterToken },
+      { role: 'tracker', baseUrls: config.trackers, clusterToken },
+    ]),
     tls: config.listen.tls,
   });
   const message = `this agent is read-only: push to ${config.proxyUrl}`;
   await registerRegistry(app, { driver, logger, metrics, readOnly: { message } });
   addStatisticsRoute(app, { swarm, transferer });
   return app;
-}
-
-/** An agent can work when it can learn tags, and meet peers. */
-function readiness(
-  config: AgentConfig,
-  clusterToken: string,
-  parts: AsyncDisposableStack,
-): (signal: AbortSignal) => Promise<void> {
-  const buildIndex = closing(
-    parts,
-    new ClusterProbe({ role: 'build-index', baseUrls: [config.buildIndex], clusterToken }),
-  );
-  const trackers = closing(parts, new ClusterProbe({ role: 'tracker', baseUrls: config.trackers, clusterToken }));
-  return async (signal) => {
-    await Promise.all([buildIndex.check(signal), trackers.check(signal)]);
-  };
 }

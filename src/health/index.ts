@@ -1,1 +1,1 @@
-export * from './cluster-probe.ts';
+export * from './readiness.ts';

@@ -5,7 +5,7 @@ import { BuildIndexClient } from '../build-index/client.ts';
 import { openCaStore } from '../castore/index.ts';
 import type { Clock } from '../core/index.ts';
 import { newReadWriteStorageDriver } from '../driver/p2p/index.ts';
-import { ClusterProbe } from '../health/index.ts';
+import { readyWhenAnswered } from '../health/index.ts';
 import { closing, createService } from '../http/index.ts';
 import { addStoreMetrics } from '../metrics/index.ts';
 import { OriginCluster } from '../origin/client.ts';
@@ -44,25 +44,13 @@ export async function composeProxy(
     clusterToken,
     logger,
     metrics,
-    ready: readiness(config, clusterToken, parts),
+    // A proxy can work when it can hand on blobs, and tags.
+    ready: readyWhenAnswered(parts, [
+      { role: 'build-index', baseUrls: [config.buildIndex], clusterToken },
+      { role: 'origin', baseUrls: config.origins, clusterToken },
+    ]),
     tls: config.listen.tls,
   });
   await registerRegistry(app, { driver, logger, metrics });
   return app;
-}
-
-/** A proxy can work when it can hand on blobs, and tags. */
-function readiness(
-  config: ProxyConfig,
-  clusterToken: string,
-  parts: AsyncDisposableStack,
-): (signal: AbortSignal) => Promise<void> {
-  const buildIndex = closing(
-    parts,
-    new ClusterProbe({ role: 'build-index', baseUrls: [config.buildIndex], clusterToken }),
-  );
-  const origins = closing(parts, new ClusterProbe({ role: 'origin', baseUrls: config.origins, clusterToken }));
-  return async (signal) => {
-    await Promise.all([buildIndex.check(signal), origins.check(signal)]);
-  };
 }

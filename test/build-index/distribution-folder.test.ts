@@ -55,6 +55,7 @@ async function startOnWrittenFolder(): Promise<TestBuildIndex & { readonly one: 
   return { ...buildIndex, one, two };
 }
 
+// Skipped only where the program is missing; never in CI.
 describe.skipIf(!hasPrograms(DOCKER_REGISTRY))('a folder that docker-registry has written', () => {
   it('is served as it is', async () => {
     const { client, one, two } = await startOnWrittenFolder();

@@ -9,6 +9,7 @@ import { hasPrograms, run } from '../helpers/command.ts';
 import { makeTempDir } from '../helpers/temp-dir.ts';
 import { debianImage } from './debian-image.ts';
 
+// debootstrap needs root. In CI all are there, and a skipped test fails the run.
 const canMakeImage = hasPrograms('debootstrap', 'umoci', 'skopeo') && process.getuid?.() === 0;
 
 /** Real clients, as people use them: one push of a Debian image to the proxy, pulls from agents. */
@@ -43,6 +44,7 @@ describe.skipIf(!canMakeImage)('a Debian image of 100 MB and more', { timeout: 3
     );
   });
 
+  // Skipped only where the program is missing; never in CI.
   it.skipIf(!hasPrograms('dockerd', 'docker'))('is pulled by docker, and pushed under another name', async () => {
     const directory = await makeTempDir();
     const socket = `unix://${directory}/d.sock`;
@@ -70,6 +72,7 @@ describe.skipIf(!canMakeImage)('a Debian image of 100 MB and more', { timeout: 3
     expect(JSON.parse(inspected)).toMatchObject({ RepoTags: ['v1'], Os: 'linux' });
   });
 
+  // Skipped only where the program is missing; never in CI.
   it.skipIf(!hasPrograms('podman'))('is pulled by podman, and pushed under another name', async () => {
     const directory = await makeTempDir();
     const stores = ['--root', `${directory}/root`, '--runroot', `${directory}/run`, '--storage-driver=vfs'];
@@ -82,6 +85,7 @@ describe.skipIf(!canMakeImage)('a Debian image of 100 MB and more', { timeout: 3
     expect(JSON.parse(inspected)).toMatchObject({ RepoTags: ['v1'], Os: 'linux' });
   });
 
+  // Skipped only where the program is missing; never in CI.
   it.skipIf(!hasPrograms('containerd', 'ctr'))('is pulled by containerd', async () => {
     const directory = await makeTempDir();
     const socket = `${directory}/c.sock`;

@@ -12,6 +12,7 @@ import { hasPrograms } from '../helpers/command.ts';
 import { makeTempDir } from '../helpers/temp-dir.ts';
 
 /** distribution and Shoal on one backend folder, each serving what the other wrote. */
+// Skipped only where the program is missing; never in CI.
 describe.skipIf(!hasPrograms('docker-registry'))("Debian's docker-registry", { timeout: 180_000 }, () => {
   it('serves the backend folder that Shoal leaves, tags and all', async () => {
     const cluster = await TestCluster.start({ agents: 1 });

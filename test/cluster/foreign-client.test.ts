@@ -8,6 +8,7 @@ import { makeTempDir } from '../helpers/temp-dir.ts';
 import { pullBlob, pushBlob } from './registry-requests.ts';
 import { TestCluster } from './test-cluster.ts';
 
+// Skipped only where the program is missing; never in CI.
 describe.skipIf(!hasPrograms('aria2c'))(
   'aria2c, with the .torrent that the tracker serves',
   { timeout: 120_000 },

@@ -16,17 +16,22 @@ export function run(
 }
 
 /**
- * Whether all programs are on this machine, so that tests that need them can run. In CI nothing is skipped: there it
- * always answers true, and a missing program fails its tests.
+ * Whether all programs are on this machine, so that tests that need them can run. One that is missing is said aloud, so that
+ * a skip is never silent. In CI nothing is skipped: there it always answers true, and a missing program fails its tests.
  */
 export function hasPrograms(...programs: string[]): boolean {
   if (process.env['CI'] === 'true') return true;
-  return programs.every((program) => {
-    try {
-      execFileSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' });
-      return true;
-    } catch {
-      return false; // `command -v` answers so when there is none.
-    }
-  });
+  const missing = programs.filter((program) => !isInstalled(program));
+  if (missing.length > 0)
+    console.warn(`SKIPPED: tests that need ${missing.join(', ')}; npm run test:setup installs them`);
+  return missing.length === 0;
+}
+
+function isInstalled(program: string): boolean {
+  try {
+    execFileSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' });
+    return true;
+  } catch {
+    return false; // `command -v` answers so when there is none.
+  }
 }

@@ -59,8 +59,10 @@ function renderCommands(): string {
 
 ${MADE}
 
-Exit status: 0 done, 1 failed, 2 not understood. Logs are JSON lines on standard error. SIGINT, SIGTERM and SIGHUP end a
-program cleanly, within ten seconds; a second one ends it at once.
+Exit status: 0 done, 1 failed, 2 not understood. Logs are JSON lines on standard error. SIGINT and SIGTERM end a
+program cleanly, within ten seconds; a second one ends it at once. SIGHUP has an agent or origin read its configuration
+again: the swarm's limits in bytes a second take effect at once, the rest with the next start. (From a terminal that is
+closed, SIGHUP ends the program.)
 
 ${sections.join('\n')}`;
 }

@@ -1,10 +1,12 @@
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
 /** A program of the system that tests run against, and the Debian package that brings it. */
 export interface SystemProgram {
   readonly command: string;
   readonly debianPackage: string;
+  /** For what is no command: a file that is there when the package is. */
+  readonly file?: string;
   /** What is not tested without it. */
   readonly tests: string;
 }
@@ -22,12 +24,21 @@ export const systemPrograms: readonly SystemProgram[] = [
   { command: 'redis-server', debianPackage: 'redis-server', tests: "the tracker's Redis peer store" },
   { command: 'aria2c', debianPackage: 'aria2', tests: 'foreign BitTorrent clients' },
   { command: 'ip', debianPackage: 'iproute2', tests: 'hosts with addresses and link rates of their own' },
+  { command: 'tc', debianPackage: 'iproute2', tests: 'hosts with addresses and link rates of their own' },
+  {
+    command: "Python's libtorrent",
+    debianPackage: 'python3-libtorrent',
+    file: '/usr/share/doc/python3-libtorrent',
+    tests: 'benchmarks beside libtorrent',
+  },
 ];
 
 /** Those that are not on this machine's PATH (or where Debian keeps its system programs). */
 export function missingPrograms(path = process.env['PATH'] ?? ''): SystemProgram[] {
   const folders = [...path.split(delimiter).filter((folder) => folder !== ''), '/usr/sbin', '/sbin'];
-  return systemPrograms.filter(({ command }) => !folders.some((folder) => isExecutable(join(folder, command))));
+  return systemPrograms.filter(({ command, file }) => {
+    return file === undefined ? !folders.some((folder) => isExecutable(join(folder, command))) : !existsSync(file);
+  });
 }
 
 function isExecutable(file: string): boolean {

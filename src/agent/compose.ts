@@ -26,6 +26,8 @@ export interface AgentDeps {
   readonly clock: Clock;
   /** In [0, 1). */
   readonly random: () => number;
+  /** Asks to be told the configuration when it has been read again. */
+  readonly onReload?: (apply: (config: AgentConfig) => void) => void;
 }
 
 /** Builds everything that an agent is made of. What has to be closed is deferred on `parts`, in order. */
@@ -51,6 +53,7 @@ export async function composeAgent(
   });
   parts.defer(() => swarm.close());
   addSwarmMetrics(metrics, swarm);
+  deps.onReload?.((changed) => swarm.setLimits(changed.swarm));
   const transferer = new ReadOnlyTransferer(
     { castore, swarm, tracker, origins, buildIndex, logger, metrics, clock },
     { ...config.transfer, proxyHint: config.proxyUrl },

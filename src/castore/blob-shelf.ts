@@ -54,8 +54,9 @@ export class BlobShelf {
 
   /** Takes a blob away, data first. The caller holds the blob's lock. */
   async remove(entry: BlobEntry): Promise<void> {
-    const { files, order, space, logger } = this.#context;
+    const { files, order, space, cache, logger } = this.#context;
     await files.removeIfThere(entry.paths.data);
+    cache.forgetBlob(entry.digest);
     if (this.#entries.get(entry.digest) === entry) {
       this.#entries.delete(entry.digest);
       order.remove(entry);

@@ -35,7 +35,14 @@ export class Blobs implements BlobStore {
   }
 
   async openFile(digest: Digest): Promise<BlobFile> {
-    return new OpenBlobFile(await this.#openEntry(this.#shelf.get(digest)));
+    const { cache } = this.#context;
+    return new OpenBlobFile(await this.#openEntry(this.#shelf.get(digest)), { cache, cached: cache.ofBlob(digest) });
+  }
+
+  async locate(digest: Digest): Promise<{ readonly path: string; readonly sizeBytes: number }> {
+    const entry = this.#shelf.get(digest);
+    this.#shelf.use(entry);
+    return { path: entry.paths.data, sizeBytes: entry.sizeBytes };
   }
 
   async put(

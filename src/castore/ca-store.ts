@@ -83,6 +83,11 @@ export interface BlobStore {
   open(digest: Digest, range?: ByteRange): Promise<Readable>;
   /** For many small reads, such as serving pieces; counts as use. The caller closes it. @throws BlobNotFoundError */
   openFile(digest: Digest): Promise<BlobFile>;
+  /**
+   * Where a blob's bytes lie, for another process of this host (`SharedFiles`); counts as use. It may be evicted before that
+   * process has opened it. @throws BlobNotFoundError
+   */
+  locate(digest: Digest): Promise<{ readonly path: string; readonly sizeBytes: number }>;
   /** Stores bytes under a digest: verifies, syncs, renames. @throws DigestMismatchError, NoSpaceError */
   put(
     digest: Digest,
@@ -101,11 +106,27 @@ export interface BlobStore {
   findMetainfo(digest: Digest): Promise<Buffer | undefined>;
 }
 
+/**
+ * Bytes in the memory of the store, without a copy. They stay as they are until `release`, which is called exactly once,
+ * when nobody reads them any more: the memory is used for other bytes then. Nobody may change them.
+ */
+export interface LentBytes {
+  readonly bytes: Buffer;
+  /** @throws Error when it was called before, which is a defect of the caller */
+  release(): void;
+}
+
 /** One blob, open for reads at any offset. */
 export interface BlobFile extends AsyncDisposable {
   readonly sizeBytes: number;
-  /** Exactly `length` bytes from `offset`. @throws InvalidRangeError when they lie past the end */
+  /** Exactly `length` bytes from `offset`, the caller's own. @throws InvalidRangeError when they lie past the end */
   read(offset: number, length: number): Promise<Buffer>;
+  /**
+   * The same bytes without a copy; at once when they are in memory, because somebody else read them, or read what stands
+   * around them, or because they came as a piece. May be released after `close`.
+   * @throws InvalidRangeError when they lie past the end
+   */
+  lend(offset: number, length: number): LentBytes | Promise<LentBytes>;
   close(): Promise<void>;
 }
 
@@ -134,16 +155,36 @@ export interface PartialDownload extends AsyncDisposable {
   /** The verified pieces as a BEP 3 bitfield: high bit first. A copy. */
   bitfield(): Uint8Array;
   /**
-   * Checks a whole piece against its SHA-256 and stores it. The bytes are the store's from then on: nobody may change them. `false`, and nothing stored, when it does not match. A piece
+   * A buffer of exactly the length of a piece, for its bytes as they arrive; what is in it is arbitrary. Shared memory that
+   * is used again and again: end it with `writePiece` or `returnBuffer`, once, with this very object, and do not touch it
+   * afterwards. How many are out is for the caller to bound.
+   * @throws InvalidRangeError when there is no such piece
+   */
+  pieceBuffer(index: number): Buffer;
+  /** Gives a buffer back unused. @throws Error when it is not out, which is a defect of the caller */
+  returnBuffer(buffer: Buffer): void;
+  /**
+   * Checks a whole piece against its SHA-256 and stores it. `false`, and nothing stored, when it does not match. A piece
    * that is there already is left as it is. Which pieces are there is persisted within a second, after their bytes.
+   *
+   * A buffer of `pieceBuffer` passes to the store with the call, however it ends. Other bytes must not change until it has.
+   * @throws InvalidRangeError when there is no such piece
+   * @throws UnavailableError when the download has ended, or the thread that checks pieces died
    */
   writePiece(index: number, bytes: Uint8Array): Promise<boolean>;
-  /** Bytes of a verified piece. @throws InvalidRangeError when the piece is not verified, or the bytes lie outside */
-  read(index: number, offset: number, length: number): Promise<Buffer>;
+  /** Where its bytes lie until it ends, for another process of this host that writes pieces there (`SharedFiles`). */
+  readonly path: string;
   /**
-   * Bytes from the start of the blob that are verified without a gap and hashed into the blob's digest so far.
-   * The digest is computed along this growing prefix.
+   * Counts a piece as verified that another process has checked and written into the file at `path`. Nothing is checked
+   * again here but the digest of the whole blob.
+   * @throws InvalidRangeError when there is no such piece; UnavailableError when the download has ended
    */
+  adoptPiece(index: number): void;
+  /** Bytes of a verified piece, the caller's own. @throws InvalidRangeError when it is not verified, or they lie outside */
+  read(index: number, offset: number, length: number): Promise<Buffer>;
+  /** The same bytes without a copy, at once when they are in memory. May be released after the download has ended. */
+  lend(index: number, offset: number, length: number): LentBytes | Promise<LentBytes>;
+  /** Bytes from the start of the blob that are verified without a gap. The blob's digest is computed along them. */
   readonly prefixBytes: number;
   /**
    * Resolves once the blob's digest is known to match: enough to send its last bytes on, though nothing is synced yet.
@@ -156,7 +197,7 @@ export interface PartialDownload extends AsyncDisposable {
    * On a mismatch the partial blob is dropped. @throws DigestMismatchError
    */
   commit(): Promise<BlobInfo>;
-  /** Persists the bitfield and lets go; the pieces stay for a later `open`. */
+  /** Persists the bitfield and lets go; the pieces stay for a later `open`. Without any piece nothing stays. */
   close(): Promise<void>;
   /** Throws everything away. */
   drop(): Promise<void>;

@@ -9,6 +9,8 @@ export interface DownloadHome {
   readonly context: StoreContext;
   readonly metainfo: Metainfo;
   readonly paths: DownloadPaths;
+  /** Puts the metainfo on disk, synced, unless it is there: before any piece counts there. One call at a time. */
+  persistMetainfo(): Promise<void>;
   /** Syncs the data. Not to be repeated once it failed. */
   syncFile(file: OpenFile): Promise<void>;
   /** @throws DigestMismatchError */
@@ -17,8 +19,8 @@ export interface DownloadHome {
   adopt(): Promise<BlobInfo>;
   /** Reads the blob that this has become. */
   readBlob(offset: number, length: number): Promise<Buffer>;
-  /** Nobody has it open any more. */
-  letGo(): void;
+  /** Nobody has it open any more. One without a piece is forgotten. */
+  letGo(): Promise<void>;
   /** Takes it off the disk. */
   remove(): Promise<void>;
 }

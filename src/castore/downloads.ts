@@ -21,6 +21,8 @@ interface DownloadEntry extends Evictable, UsedFile {
   readonly digest: Digest;
   readonly paths: DownloadPaths;
   open: boolean;
+  /** Set until the metainfo is on disk; a download without a piece needs none there. */
+  unsaved: Metainfo | undefined;
 }
 
 /** {@link DownloadStore} on a folder. */
@@ -42,7 +44,7 @@ export class Downloads implements DownloadStore {
     const { digest } = metainfo;
     return this.#context.locks.run(downloadKey(digest), async () => {
       const encoded = encodeMetainfo(metainfo);
-      const entry = (await this.#findSame(digest, encoded)) ?? (await this.#begin(metainfo, encoded));
+      const entry = (await this.#findSame(digest, encoded)) ?? (await this.#begin(metainfo));
       this.#context.order.touch(entry, this.#context.clock.nowMs());
       const download = await FilePartialDownload.open({
         context: this.#context,
@@ -52,6 +54,7 @@ export class Downloads implements DownloadStore {
         adopt: () => this.#adopt(entry, encoded),
         letGo: () => this.#letGo(entry),
         remove: () => this.#context.locks.run(downloadKey(digest), () => this.#remove(entry)),
+        persistMetainfo: () => this.#persistMetainfo(entry, encoded),
         syncFile: (file) => this.#adoption.sync(file, `download ${digest}`),
         checkDigest: (actual) => this.#adoption.checkDigest(digest, actual, metainfo.length),
       });
@@ -66,7 +69,7 @@ export class Downloads implements DownloadStore {
 
   async findMetainfo(digest: Digest): Promise<Metainfo | undefined> {
     const entry = this.#entries.get(digest);
-    return entry === undefined ? undefined : this.#readMetainfo(digest, entry.paths);
+    return entry === undefined ? undefined : (entry.unsaved ?? this.#readMetainfo(digest, entry.paths));
   }
 
   async drop(digest: Digest): Promise<void> {
@@ -103,7 +106,8 @@ export class Downloads implements DownloadStore {
       return files.removeTree(paths.directory);
     }
     const { modifiedAtMs } = await ops.stat(paths.metainfo);
-    const entry = this.#makeEntry(digest, metainfo.length, Math.round(modifiedAtMs));
+    const entry = this.#makeEntry(metainfo, Math.round(modifiedAtMs));
+    entry.unsaved = undefined;
     this.#entries.set(digest, entry);
     space.found({ unfinishedBytes: metainfo.length });
   }
@@ -133,28 +137,39 @@ export class Downloads implements DownloadStore {
     return undefined;
   }
 
-  async #begin({ digest, length }: Metainfo, encoded: Buffer): Promise<DownloadEntry> {
+  /**
+   * Nothing is synced here: a reader waits for the first byte, and a disk that is busy may take seconds for a sync. Metainfo
+   * is put on disk before the first pieces count there ({@link #persistMetainfo}).
+   */
+  async #begin(metainfo: Metainfo): Promise<DownloadEntry> {
     const { files, layout, order, space, clock } = this.#context;
-    const what = `download ${digest}`;
-    const entry = this.#makeEntry(digest, length, clock.nowMs());
-    await space.take(length, what);
+    const what = `download ${metainfo.digest}`;
+    const entry = this.#makeEntry(metainfo, clock.nowMs());
+    await space.take(metainfo.length, what);
     try {
-      await space.onDisk(what, async () => {
-        await files.makeDirectory(layout.downloads, entry.paths.directory);
-        await files.writeFile(entry.paths.metainfo, encoded);
-      });
+      await space.onDisk(what, () => files.makeVolatile(layout.downloads, entry.paths.directory));
     } catch (error) {
-      space.give(length);
-      // Without metainfo it is no download, and the next start cleans the folder.
-      await files.discard(entry.paths.metainfo);
+      space.give(metainfo.length);
       throw error;
     }
-    this.#entries.set(digest, entry);
+    this.#entries.set(metainfo.digest, entry);
     order.add(entry);
     return entry;
   }
 
-  #makeEntry(digest: Digest, sizeBytes: number, lastUsedAtMs: number): DownloadEntry {
+  /** Puts metainfo on disk, synced with the folders above it, unless it is there. One call at a time. */
+  async #persistMetainfo(entry: DownloadEntry, encoded: Buffer): Promise<void> {
+    if (entry.unsaved === undefined) return;
+    const { files, layout, space } = this.#context;
+    await space.onDisk(`download ${entry.digest}`, async () => {
+      await files.makeDirectory(layout.downloads, entry.paths.directory);
+      await files.writeFile(entry.paths.metainfo, encoded);
+    });
+    entry.unsaved = undefined;
+  }
+
+  #makeEntry(metainfo: Metainfo, lastUsedAtMs: number): DownloadEntry {
+    const { digest, length: sizeBytes } = metainfo;
     const { locks, layout } = this.#context;
     const key = downloadKey(digest);
     const paths = layout.download(digest);
@@ -166,6 +181,7 @@ export class Downloads implements DownloadStore {
       path: paths.metainfo,
       times: () => ({ accessedAtMs: entry.lastUsedAtMs, modifiedAtMs: entry.lastUsedAtMs }),
       open: false,
+      unsaved: metainfo,
       evictable: () => !entry.open && !locks.isHeld(key),
       evict: () => locks.run(key, () => this.#remove(entry)),
     };
@@ -193,10 +209,13 @@ export class Downloads implements DownloadStore {
     });
   }
 
-  #letGo(entry: DownloadEntry): void {
-    entry.open = false;
-    this.#context.order.touch(entry, this.#context.clock.nowMs());
-    this.#useTimes.used(entry);
+  async #letGo(entry: DownloadEntry): Promise<void> {
+    await this.#context.locks.run(downloadKey(entry.digest), async () => {
+      entry.open = false;
+      if (entry.unsaved !== undefined) return this.#remove(entry); // It got no piece.
+      this.#context.order.touch(entry, this.#context.clock.nowMs());
+      this.#useTimes.used(entry);
+    });
   }
 
   /** Takes a download away, metainfo first. The caller holds its lock. */

@@ -37,6 +37,13 @@ export class DurableFiles {
     return made;
   }
 
+  /** Makes a folder, and those above it, below a `root` that is there. Nothing is synced: a power failure may take them. */
+  async makeVolatile(root: string, path: string): Promise<void> {
+    if (path === root) return;
+    await this.makeVolatile(root, dirname(path));
+    await makeIfMissing(this.ops, path);
+  }
+
   /**
    * A folder that is there may have been made by a process that died before it synced the name: so the first use in a process
    * syncs it in any case.

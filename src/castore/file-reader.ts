@@ -1,11 +1,13 @@
 import { Readable } from 'node:stream';
 import { type ByteRange, InvalidRangeError, UnavailableError } from '../core/index.ts';
-import type { BlobFile } from './ca-store.ts';
+import type { BlockCache, CachedFile } from './block-cache.ts';
+import type { BlobFile, LentBytes } from './ca-store.ts';
 import { StoreDamagedError } from './errors.ts';
-import { type OpenFile, readFully } from './files.ts';
+import { ExtentReader } from './extent-reader.ts';
+import type { OpenFile } from './files.ts';
 
-/** Bytes that a stream reads at once: large enough for the disk, small enough for a thousand streams. */
-const CHUNK_BYTES = 256 * 1024;
+/** Bytes that a stream reads at once. Measured over HTTP on one host: 1.1 CPU s/GiB with 256 KiB, 0.7 to 0.9 with 512 KiB or 1 MiB. */
+const CHUNK_BYTES = 512 * 1024;
 
 /** What is read, for messages, and the set that a reader leaves once it is closed. */
 export interface ReaderDeps {
@@ -86,19 +88,25 @@ export class FileStream extends Readable {
 export class OpenBlobFile implements BlobFile {
   readonly sizeBytes: number;
   readonly #deps: ReaderDeps;
+  readonly #reader: ExtentReader;
 
-  constructor(deps: ReaderDeps) {
-    this.sizeBytes = deps.sizeBytes;
+  constructor(deps: ReaderDeps, memory: { cache: BlockCache; cached: CachedFile }) {
+    const { file, sizeBytes } = deps;
+    this.sizeBytes = sizeBytes;
     this.#deps = deps;
+    const cutShort = (position: number) => damaged(deps, position);
+    this.#reader = new ExtentReader({ file, sizeBytes, ...memory, isThere: () => true, cutShort });
     deps.openThings.add(this);
   }
 
   async read(offset: number, length: number): Promise<Buffer> {
     checkRange({ offset, length }, this.sizeBytes, this.#deps.what);
-    const buffer = Buffer.allocUnsafe(length);
-    const count = await readFully(this.#deps.file, buffer, offset);
-    if (count < length) throw damaged(this.#deps, offset + count);
-    return buffer;
+    return this.#reader.read(offset, length);
+  }
+
+  lend(offset: number, length: number): LentBytes | Promise<LentBytes> {
+    checkRange({ offset, length }, this.sizeBytes, this.#deps.what);
+    return this.#reader.lend(offset, length);
   }
 
   /** May be called again. */

@@ -27,6 +27,11 @@ export type OpenMode = 'read' | 'change' | 'create';
 
 /** One open file. Whoever opened it closes it. */
 export interface OpenFile {
+  /**
+   * Its number in this process, for threads that read and write it on their own, and for writes that do not leave the event
+   * loop. Without one everything goes through the methods below. Not to be used once the file is being closed.
+   */
+  readonly fd?: number;
   /** Fills as much of `buffer` as there is from `position` on; returns the bytes read, 0 at the end. */
   read(buffer: Uint8Array, position: number): Promise<number>;
   /** Writes some or all of the bytes at `position`; returns how many. */
@@ -65,6 +70,7 @@ export const nodeFileOps: FileOps = {
   async open(path, mode) {
     const handle = await open(path, flagsOf[mode], FILE_MODE);
     return {
+      fd: handle.fd,
       read: async (buffer, position) => (await handle.read(buffer, 0, buffer.length, position)).bytesRead,
       write: async (bytes, position) => (await handle.write(bytes, 0, bytes.length, position)).bytesWritten,
       truncate: (sizeBytes) => handle.truncate(sizeBytes),

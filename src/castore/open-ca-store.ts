@@ -3,18 +3,21 @@ import { type Clock, ConfigError, KeyedMutex, systemClock } from '../core/index.
 import { BlobAdoption } from './blob-adoption.ts';
 import { BlobShelf } from './blob-shelf.ts';
 import { Blobs } from './blobs.ts';
+import { BlockCache } from './block-cache.ts';
 import type { BlobStore, CaStore, CaStoreOptions, DownloadStore, StoreUsage, UploadStore } from './ca-store.ts';
 import { closableOps } from './closable-ops.ts';
-import type { StoreContext, StoreLogger } from './context.ts';
+import type { StoreContext } from './context.ts';
 import { Downloads } from './downloads.ts';
 import { DurableFiles, makeIfMissing, makePath } from './durable.ts';
 import { EvictionOrder } from './eviction.ts';
 import { type FileOps, nodeFileOps } from './files.ts';
 import { isStore, writeFormat } from './format.ts';
 import { Layout } from './layout.ts';
+import { LoopLoad } from './loop-load.ts';
+import { PieceThreads } from './piece-threads.ts';
 import { ProcessClaim } from './process-claim.ts';
-import { RecentPieces } from './recent-pieces.ts';
 import { Space } from './space.ts';
+import type { StoreLogger } from './store-logger.ts';
 import { Uploads } from './uploads.ts';
 import { UseTimes } from './use-times.ts';
 
@@ -26,7 +29,18 @@ export interface OpenCaStoreOptions extends CaStoreOptions {
   readonly clock?: Clock;
   /** Default: the machine's file system. */
   readonly files?: FileOps;
+  /** Threads that check, write and hash pieces; 0: all of that on the event loop and in the thread pool. Default: 1. */
+  readonly hashWorkers?: number;
+  /**
+   * Bytes of shared memory for pieces that arrive, for what is lent, and for what was used last; at least 8 MiB are of use.
+   * Beyond that, pieces that arrive take ordinary memory, which their number bounds. Default: 64 MiB.
+   */
+  readonly memoryBytes?: number;
 }
+
+const DEFAULT_MEMORY_BYTES = 64 * 1024 * 1024;
+/** More threads than this are a mistake in the configuration. */
+const MAX_HASH_WORKERS = 64;
 
 const silent: StoreLogger = { info: () => undefined, warn: () => undefined };
 
@@ -39,9 +53,10 @@ const silent: StoreLogger = { info: () => undefined, warn: () => undefined };
  */
 export async function openCaStore(options: OpenCaStoreOptions): Promise<CaStore> {
   const { capacityBytes, logger = silent, clock = systemClock } = options;
-  if (!Number.isSafeInteger(capacityBytes) || capacityBytes < 0) {
-    throw new ConfigError(`the capacity of a store is a whole number of bytes, 0 or more; got ${capacityBytes}`);
-  }
+  const { hashWorkers = 1, memoryBytes = DEFAULT_MEMORY_BYTES } = options;
+  checkNumber('the capacity of a store is', capacityBytes, Number.MAX_SAFE_INTEGER);
+  checkNumber('the hash workers of a store are', hashWorkers, MAX_HASH_WORKERS);
+  checkNumber('the memory of a store, in bytes, is', memoryBytes, Number.MAX_SAFE_INTEGER);
   const layout = new Layout(resolve(options.directory));
   const ops = options.files ?? nodeFileOps;
   const gate = closableOps(ops, layout.root);
@@ -53,8 +68,12 @@ export async function openCaStore(options: OpenCaStoreOptions): Promise<CaStore>
     await prepareFolders(files, layout, known);
     const order = new EvictionOrder();
     const space = new Space({ capacityBytes, order });
-    const recentPieces = new RecentPieces();
-    const parts = { ops: gate.ops, files, layout, order, space, recentPieces, clock, logger };
+    const work = {
+      cache: new BlockCache(memoryBytes),
+      threads: new PieceThreads(hashWorkers, logger),
+      load: new LoopLoad(),
+    };
+    const parts = { ops: gate.ops, files, layout, order, space, ...work, clock, logger };
     const context: StoreContext = { ...parts, locks: new KeyedMutex(), openThings: new Set() };
     return await FolderCaStore.load(context, {
       release: async () => {
@@ -66,6 +85,11 @@ export async function openCaStore(options: OpenCaStoreOptions): Promise<CaStore>
     await claim.release();
     throw error;
   }
+}
+
+function checkNumber(what: string, value: number, greatest: number): void {
+  if (Number.isSafeInteger(value) && value >= 0 && value <= greatest) return;
+  throw new ConfigError(`${what} a whole number from 0 to ${greatest}; got ${value}`);
 }
 
 /** Temporary files of earlier processes go; the folders are there and synced afterwards. */
@@ -151,6 +175,9 @@ class FolderCaStore implements CaStore {
       if (failed !== undefined) throw failed.reason;
     } finally {
       await this.#useTimes.stop();
+      // The threads end before the folder may be somebody else's.
+      await this.#context.threads.close();
+      this.#context.cache.close();
       await this.#release();
     }
   }

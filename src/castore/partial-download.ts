@@ -1,46 +1,48 @@
-import {
-  InvalidRangeError,
-  lengthOfPiece,
-  type Metainfo,
-  pieceCount,
-  pieceSha256,
-  UnavailableError,
-} from '../core/index.ts';
-import { Bitfield, setBits } from './bitfield.ts';
-import type { BlobInfo, PartialDownload } from './ca-store.ts';
+import { InvalidRangeError, type Metainfo, UnavailableError } from '../core/index.ts';
+import { type Bitfield, setBits } from './bitfield.ts';
+import type { BlobInfo, LentBytes, PartialDownload } from './ca-store.ts';
 import type { DownloadHome } from './download-home.ts';
-import { StoreDamagedError } from './errors.ts';
-import { checkRange } from './file-reader.ts';
-import { type OpenFile, readFully, writeAll } from './files.ts';
-import { hashPiece } from './piece-hash.ts';
+import type { OpenFile } from './files.ts';
+import { lendOwn } from './lent-bytes.ts';
+import { PieceFile } from './piece-file.ts';
 import { PiecePersistence } from './piece-persistence.ts';
+import { pieceCutShort } from './piece-work.ts';
 import { PrefixHasher } from './prefix-hasher.ts';
-import type { RecentPiecesOfDownload } from './recent-pieces.ts';
+import { digestOfPieces } from './running-digests.ts';
+
+/** Pieces of an earlier process that are hashed at the same time. */
+const VERIFY_AT_ONCE = 4;
 
 /** {@link PartialDownload} on a sparse file. */
 export class FilePartialDownload implements PartialDownload {
   readonly metainfo: Metainfo;
   readonly #home: DownloadHome;
   readonly #file: OpenFile;
+  readonly #data: PieceFile;
   readonly #pieces: Bitfield;
   readonly #prefix: PrefixHasher;
-  readonly #recent: RecentPiecesOfDownload;
   readonly #persistence: PiecePersistence;
-  /** Pieces on their way to the disk, so that two who bring the same one write it once. */
-  readonly #writing = new Map<number, Promise<void>>();
   #state: 'open' | 'closed' | 'committed' | 'dropped' = 'open';
   #committing: Promise<BlobInfo> | undefined;
 
   private constructor(home: DownloadHome, file: OpenFile) {
-    this.metainfo = home.metainfo;
+    const { metainfo } = home;
+    const { cache, threads, load, space } = home.context;
+    this.metainfo = metainfo;
     this.#home = home;
     this.#file = file;
-    const pieces = pieceCount(home.metainfo.length, home.metainfo.pieceLength);
-    this.#pieces = new Bitfield(pieces);
+    const thread = threads.assign();
+    this.#data = new PieceFile({
+      ...{ metainfo, file, cache, thread, load },
+      onDisk: (write) => space.onDisk(this.#what(), write),
+      checkOpen: () => this.#checkOpen(),
+      onStored: () => this.#onPiece(),
+    });
+    this.#pieces = this.#data.pieces;
+    const count = this.#pieces.size;
     const has = (index: number) => this.#pieces.has(index);
-    this.#recent = home.context.recentPieces.open();
-    const readPiece = (index: number) => this.#readPiece(index, 0, this.#pieceBytes(index));
-    this.#prefix = new PrefixHasher(home.metainfo.digest, { pieces, has, readPiece });
+    const { digest, ...steps } = digestOfPieces({ metainfo, file, cached: this.#data.cached }, thread);
+    this.#prefix = new PrefixHasher({ count, has, ...steps }, digest);
     this.#persistence = new PiecePersistence({ home, file, pieces: this.#pieces });
   }
 
@@ -60,12 +62,16 @@ export class FilePartialDownload implements PartialDownload {
     }
   }
 
+  get path(): string {
+    return this.#home.paths.data;
+  }
+
   get verifiedPieces(): number {
     return this.#pieces.count;
   }
 
   get prefixBytes(): number {
-    return this.#prefix.prefixBytes;
+    return Math.min(this.metainfo.length, this.#prefix.length * this.metainfo.pieceLength);
   }
 
   has(index: number): boolean {
@@ -76,23 +82,40 @@ export class FilePartialDownload implements PartialDownload {
     return this.#pieces.bytes();
   }
 
-  async writePiece(index: number, bytes: Uint8Array): Promise<boolean> {
-    if (!Number.isInteger(index) || index < 0 || index >= this.#pieces.size) {
-      throw new InvalidRangeError(`${this.#what()} has ${this.#pieces.size} pieces, there is no piece ${index}`);
-    }
-    if (bytes.length !== this.#pieceBytes(index)) return false;
-    if (!(await hashPiece(bytes)).equals(pieceSha256(this.metainfo, index))) return false;
-    if (this.#pieces.has(index)) return true;
-    await (this.#writing.get(index) ?? this.#store(index, bytes));
-    return true;
+  pieceBuffer(index: number): Buffer {
+    return this.#data.pieceBuffer(index);
+  }
+
+  returnBuffer(buffer: Buffer): void {
+    this.#data.returnBuffer(buffer);
+  }
+
+  writePiece(index: number, bytes: Uint8Array): Promise<boolean> {
+    return this.#data.writePiece(index, bytes);
+  }
+
+  adoptPiece(index: number): void {
+    this.#data.checkIndex(index);
+    if (this.#pieces.has(index)) return;
+    this.#checkOpen();
+    this.#pieces.set(index);
+    this.#onPiece();
   }
 
   async read(index: number, offset: number, length: number): Promise<Buffer> {
-    if (!this.#pieces.has(index)) throw new InvalidRangeError(`piece ${index} of ${this.#what()} is not verified`);
-    checkRange({ offset, length }, this.#pieceBytes(index), `piece ${index} of ${this.#what()}`);
-    if (this.#state === 'committed') return this.#home.readBlob(this.#positionOf(index) + offset, length);
-    this.#checkOpen();
-    return this.#readPiece(index, offset, length);
+    const position = this.#checkedPosition(index, offset, length);
+    if (this.#state !== 'committed') return this.#data.read(position, length);
+    const lent = this.#data.findInMemory(position, length);
+    if (lent === undefined) return this.#home.readBlob(position, length);
+    const copy = Buffer.from(lent.bytes);
+    lent.release();
+    return copy;
+  }
+
+  lend(index: number, offset: number, length: number): LentBytes | Promise<LentBytes> {
+    const position = this.#checkedPosition(index, offset, length);
+    if (this.#state !== 'committed') return this.#data.lend(position, length);
+    return this.#data.findInMemory(position, length) ?? this.#home.readBlob(position, length).then(lendOwn);
   }
 
   async verify(): Promise<void> {
@@ -125,7 +148,7 @@ export class FilePartialDownload implements PartialDownload {
       await this.#persistence.flush();
     } finally {
       await this.#file.close();
-      this.#home.letGo();
+      await this.#home.letGo();
     }
   }
 
@@ -141,31 +164,22 @@ export class FilePartialDownload implements PartialDownload {
   /** Only pieces that still match count: the bitfield may be torn, the data may have lost what was not synced. */
   async #verifyPersisted(): Promise<void> {
     const persisted = (await this.#home.context.files.findFile(this.#home.paths.bitfield)) ?? new Uint8Array();
-    for (const index of setBits(persisted, this.#pieces.size)) {
-      const bytes = Buffer.allocUnsafe(this.#pieceBytes(index));
-      const count = await readFully(this.#file, bytes, this.#positionOf(index));
-      if (count < bytes.length || !(await hashPiece(bytes)).equals(pieceSha256(this.metainfo, index))) continue;
-      this.#pieces.set(index);
-      this.#prefix.offer(index, bytes);
-    }
+    const indexes = setBits(persisted, this.#pieces.size);
+    const verifyOneByOne = async () => {
+      for (const index of indexes) {
+        if (await this.#data.matchesOnDisk(index)) this.#pieces.set(index);
+      }
+    };
+    // They share the one sequence of indexes. All end before an error goes on, and closes the file.
+    const all = await Promise.allSettled(Array.from({ length: VERIFY_AT_ONCE }, verifyOneByOne));
+    for (const one of all) if (one.status === 'rejected') throw one.reason;
+    this.#prefix.offer();
   }
 
-  async #store(index: number, bytes: Uint8Array): Promise<void> {
-    this.#checkOpen();
-    const { space } = this.#home.context;
-    const write = space.onDisk(this.#what(), () => writeAll(this.#file, bytes, this.#positionOf(index)));
-    const stored = write.then(() => {
-      this.#recent.put(index, bytes);
-      this.#pieces.set(index);
-      this.#prefix.offer(index, bytes);
-      this.#persistence.changed();
-    });
-    this.#writing.set(index, stored);
-    try {
-      await stored;
-    } finally {
-      this.#writing.delete(index);
-    }
+  /** One piece more can be read. */
+  #onPiece(): void {
+    this.#prefix.offer();
+    this.#persistence.changed();
   }
 
   async #commit(): Promise<BlobInfo> {
@@ -173,7 +187,7 @@ export class FilePartialDownload implements PartialDownload {
     await this.verify();
     const onDisk = await this.#file.sizeBytes();
     // Pieces may have been hashed from memory: what somebody cut off on disk would not be noticed.
-    if (onDisk !== this.metainfo.length) throw this.#cutShort(onDisk);
+    if (onDisk !== this.metainfo.length) throw pieceCutShort(this.#what(), onDisk, this.metainfo.length);
     // All pieces are there, so nothing persists after this, when the folder is being removed.
     await this.#persistence.pause();
     try {
@@ -185,6 +199,8 @@ export class FilePartialDownload implements PartialDownload {
     const info = await this.#home.adopt();
     this.#state = 'committed';
     this.#home.context.openThings.delete(this);
+    this.#home.context.cache.adopt(this.metainfo.digest, this.#data.cached);
+    await this.#prefix.stop();
     await this.#file.close();
     return info;
   }
@@ -200,33 +216,17 @@ export class FilePartialDownload implements PartialDownload {
     if (this.#state !== 'open') return false;
     this.#state = state;
     this.#home.context.openThings.delete(this);
-    await Promise.allSettled(this.#writing.values());
+    await this.#data.idle();
     await this.#prefix.stop();
     await this.#persistence.pause();
+    this.#data.cached.forget();
     return true;
   }
 
-  async #readPiece(index: number, offset: number, length: number): Promise<Buffer> {
-    const recent = this.#recent.find(index);
-    if (recent !== undefined) return recent.subarray(offset, offset + length);
-    const bytes = Buffer.allocUnsafe(length);
-    const count = await readFully(this.#file, bytes, this.#positionOf(index) + offset);
-    if (count === length) return bytes;
-    throw new StoreDamagedError(
-      `piece ${index} of ${this.#what()} is cut short on disk: got ${count} of ${length} bytes`,
-    );
-  }
-
-  #cutShort(sizeBytes: number): StoreDamagedError {
-    return new StoreDamagedError(`${this.#what()} has ${sizeBytes} of ${this.metainfo.length} bytes on disk`);
-  }
-
-  #pieceBytes(index: number): number {
-    return lengthOfPiece(index, this.metainfo.length, this.metainfo.pieceLength);
-  }
-
-  #positionOf(index: number): number {
-    return index * this.metainfo.pieceLength;
+  #checkedPosition(index: number, offset: number, length: number): number {
+    const position = this.#data.positionOf(index, offset, length);
+    if (this.#state !== 'committed') this.#checkOpen();
+    return position;
   }
 
   #checkOpen(): void {

@@ -8,6 +8,11 @@ const OFF_LOOP_BYTES = 512 * 1024;
 
 /** The SHA-256 of a piece; of a long one on a thread of the pool. The bytes may change once this has returned its promise. */
 export async function hashPiece(bytes: Uint8Array): Promise<Buffer> {
-  if (bytes.length < OFF_LOOP_BYTES) return createHash('sha256').update(bytes).digest();
+  // Web cryptography takes no shared memory.
+  if (bytes.length < OFF_LOOP_BYTES || !isUnshared(bytes)) return createHash('sha256').update(bytes).digest();
   return Buffer.from(await webcrypto.subtle.digest('SHA-256', bytes));
+}
+
+function isUnshared(bytes: Uint8Array): bytes is Uint8Array<ArrayBuffer> {
+  return bytes.buffer instanceof ArrayBuffer;
 }

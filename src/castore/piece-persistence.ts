@@ -5,7 +5,7 @@ import type { OpenFile } from './files.ts';
 /** Half of the second that the contract gives, so that sync and write fit into the other half. */
 const PERSIST_DELAY_MS = 500;
 
-/** Persists which pieces of a download are there: their bytes first, then their bits. */
+/** Persists which pieces of a download are there: what they belong to first, then their bytes, then their bits. */
 export class PiecePersistence {
   readonly #home: DownloadHome;
   readonly #file: OpenFile;
@@ -72,6 +72,7 @@ export class PiecePersistence {
     this.#behind = false;
     const bitfield = this.#pieces.bytes();
     try {
+      await this.#home.persistMetainfo();
       await this.sync();
       const { files, space } = this.#home.context;
       await space.onDisk('a bitfield', () => files.writeFile(this.#home.paths.bitfield, bitfield));

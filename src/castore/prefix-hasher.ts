@@ -1,75 +1,102 @@
-import { algorithmOf, type Digest, DigestHasher } from '../core/index.ts';
+import type { Digest } from '../core/index.ts';
 
-/** Where the prefix hasher gets pieces that are not at hand. */
-export interface PieceReader {
-  readonly pieces: number;
-  has(index: number): boolean;
-  /** The bytes of a piece that is there. */
-  readPiece(index: number): Promise<Buffer>;
+/** What computes the digest of pieces that are given to it in order. */
+export interface RunningDigest {
+  /** Takes pieces `first` to `end` - 1; they are there. From piece 0 on it begins anew. After a rejection it has to. */
+  take(first: number, end: number): Promise<void>;
+  /** The digest of the first `end` pieces, which it has taken. */
+  digest(end: number): Promise<Digest>;
+  /** Lets go of it. */
+  close(): void;
 }
 
-/**
- * Computes a blob's digest along the growing prefix of its pieces, so that it is known when the last piece has come.
- *
- * A piece that comes when it is the next one is hashed from memory. When it closes a gap, those behind it are read back, one
- * after the other and from the page cache as a rule. Each piece is hashed once.
- */
+/** Which pieces there are, and how many are taken at a time. */
+export interface PrefixPieces {
+  readonly count: number;
+  has(index: number): boolean;
+  /** Fewer wait until more come, or the last one. */
+  readonly leastStep: number;
+  /** So many at most, so that whoever computes the digest gets to other work in between. */
+  readonly greatestStep: number;
+}
+
+/** A thread that dies loses its digests: they are computed once more from the start. */
+const ATTEMPTS = 2;
+
+/** Follows the growing prefix of a blob's pieces, so that the blob's digest is known soon after the last piece has come. */
 export class PrefixHasher {
-  readonly #reader: PieceReader;
-  readonly #hasher: DigestHasher;
-  #next = 0;
-  #prefixBytes = 0;
-  #catchingUp: Promise<void> | undefined;
+  readonly #pieces: PrefixPieces;
+  readonly #digest: RunningDigest;
+  /** Pieces from the start without a gap. */
+  #length = 0;
+  #taken = 0;
+  #running: Promise<void> | undefined;
   #stopped = false;
 
-  constructor(digest: Digest, reader: PieceReader) {
-    this.#hasher = new DigestHasher(algorithmOf(digest));
-    this.#reader = reader;
+  constructor(pieces: PrefixPieces, digest: RunningDigest) {
+    this.#pieces = pieces;
+    this.#digest = digest;
   }
 
-  /** Bytes from the start that have been hashed. */
-  get prefixBytes(): number {
-    return this.#prefixBytes;
+  /** Pieces from the start that are there without a gap. */
+  get length(): number {
+    return this.#length;
   }
 
   /** A piece has come, and `has` says so. */
-  offer(index: number, bytes: Uint8Array): void {
-    if (this.#catchingUp !== undefined || this.#stopped) return;
-    if (index === this.#next) this.#take(bytes);
+  offer(): void {
+    while (this.#pieces.has(this.#length)) this.#length += 1;
     // A failure is met again, and thrown, by `complete`.
-    if (this.#reader.has(this.#next)) this.#catchUp().catch(() => undefined);
+    if (!this.#stopped && this.#isDue()) this.#run().catch(() => undefined);
   }
 
-  /** The digest, once all pieces have been hashed; they have to be there. Rejects when they cannot be read, or after `stop`. */
+  /** The digest of all pieces; they have to be there. Rejects when they cannot be read, or after `stop`. */
   async complete(): Promise<Digest> {
-    while (this.#next < this.#reader.pieces) await this.#catchUp();
-    return this.#hasher.digest();
+    const { count } = this.#pieces;
+    if (this.#length < count)
+      throw new Error(`only the first ${this.#length} of ${count} pieces are there without a gap`);
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        while (this.#taken < count) await this.#run();
+        return await this.#digest.digest(count);
+      } catch (error) {
+        this.#taken = 0;
+        if (attempt === ATTEMPTS || this.#stopped) throw error;
+      }
+    }
   }
 
-  /** Resolves when it reads no more. */
+  /** Resolves when nothing is read any more. */
   async stop(): Promise<void> {
     this.#stopped = true;
     // What fails to be hashed after this concerns nobody.
-    await this.#catchingUp?.catch(() => undefined);
+    await this.#running?.catch(() => undefined);
+    this.#digest.close();
   }
 
-  #take(bytes: Uint8Array): void {
-    this.#hasher.update(bytes);
-    this.#prefixBytes += bytes.length;
-    this.#next += 1;
+  #isDue(): boolean {
+    const waiting = this.#length - this.#taken;
+    return waiting >= this.#pieces.leastStep || (waiting > 0 && this.#length === this.#pieces.count);
   }
 
-  #catchUp(): Promise<void> {
-    this.#catchingUp ??= this.#run().finally(() => {
-      this.#catchingUp = undefined;
+  #run(): Promise<void> {
+    this.#running ??= this.#catchUp().finally(() => {
+      this.#running = undefined;
     });
-    return this.#catchingUp;
+    return this.#running;
   }
 
-  async #run(): Promise<void> {
-    do {
-      if (this.#stopped) throw new Error(`hashing was stopped before piece ${this.#next}`);
-      this.#take(await this.#reader.readPiece(this.#next));
-    } while (this.#reader.has(this.#next));
+  async #catchUp(): Promise<void> {
+    try {
+      while (this.#isDue()) {
+        if (this.#stopped) throw new Error(`hashing was stopped before piece ${this.#taken}`);
+        const end = Math.min(this.#length, this.#taken + this.#pieces.greatestStep);
+        await this.#digest.take(this.#taken, end);
+        this.#taken = end;
+      }
+    } catch (error) {
+      this.#taken = 0;
+      throw error;
+    }
   }
 }

@@ -40,6 +40,7 @@ export const originRole = defineRole<Static<typeof schema>>({
       const swarm = await openSwarm({ ...common, config: config.swarm, castore, announcer, secret, origin: true });
       parts.defer(() => swarm.close());
       addSwarmMetrics(metrics, swarm);
+      tools.onReload((changed) => swarm.setLimits(changed.swarm));
       const deps = { ...common, metrics, clusterToken, castore, backend, swarm };
       return parts.use(await OriginServer.start(config, deps));
     }),

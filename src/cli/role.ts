@@ -11,11 +11,13 @@ export interface RoleConfig {
   readonly log: LogConfig;
 }
 
-/** What a program is handed besides its configuration. */
-export interface RoleTools {
+/** What a program is handed besides its configuration, which is a `C`. */
+export interface RoleTools<C> {
   readonly logger: Logger;
   readonly metrics: Registry;
   readonly clusterToken: string;
+  /** Asks to be told the configuration when it has been read again; only settings that say so may take effect then. */
+  readonly onReload: (apply: (config: C) => void) => void;
 }
 
 /** A program that runs. */
@@ -35,22 +37,36 @@ export interface Role {
 /** A program whose configuration is known to be right. */
 export interface LoadedRole {
   readonly config: RoleConfig;
-  start(tools: RoleTools): Promise<RunningRole>;
+  start(tools: Omit<RoleTools<RoleConfig>, 'onReload'>): Promise<RunningRole>;
+  /** Reads the configuration again and hands it to the parts that asked. @throws ConfigError; then all stays as it was */
+  reload(): Promise<void>;
 }
 
 /** Describes a program; the schema has to be that of `C`. */
 export function defineRole<C extends RoleConfig>(definition: {
   readonly name: string;
   readonly schema: TObject;
-  readonly start: (config: C, tools: RoleTools) => Promise<RunningRole>;
+  readonly start: (config: C, tools: RoleTools<C>) => Promise<RunningRole>;
 }): Role {
   const { name, schema } = definition;
+  const read = async (sources: ConfigSources) => (await loadConfig(schema, sources)) as unknown as C;
   return {
     name,
     schema,
     load: async (sources) => {
-      const config = (await loadConfig(schema, sources)) as unknown as C;
-      return { config, start: (tools) => definition.start(config, tools) };
+      const config = await read(sources);
+      const applies: ((config: C) => void)[] = [];
+      const onReload = (apply: (config: C) => void) => {
+        applies.push(apply);
+      };
+      return {
+        config,
+        start: (tools) => definition.start(config, { ...tools, onReload }),
+        reload: async () => {
+          const changed = await read(sources);
+          for (const apply of applies) apply(changed);
+        },
+      };
     },
   };
 }

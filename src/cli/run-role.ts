@@ -21,7 +21,12 @@ export async function runRole({ role, sources, version, exitWithStdin }: RunRole
   const loaded = await role.load(sources);
   const logger = openLog(role.name, loaded.config.log.level);
   exitOnDefects(logger);
-  const watch = watchShutdown({ withStdin: exitWithStdin, onSecond: () => process.exit(130) });
+  const watch = watchShutdown({
+    withStdin: exitWithStdin,
+    onSecond: () => process.exit(130),
+    // A terminal that is closed sends the same signal, and means that the program shall end.
+    onHangup: process.stdin.isTTY === true ? undefined : () => void reload(loaded, logger),
+  });
   try {
     const running = await start(role, loaded, logger, version);
     logger.info({ port: running.port, version }, `${role.name} listens`);
@@ -41,6 +46,16 @@ async function start(role: Role, loaded: LoadedRole, logger: Logger, version: st
   const metrics = createMetrics({ role: role.name, version });
   const clusterToken = loaded.config.cluster === undefined ? '' : await readClusterToken(loaded.config.cluster);
   return loaded.start({ logger, metrics, clusterToken });
+}
+
+/** Never rejects: with a configuration that cannot be read, the program goes on as it is. */
+async function reload(loaded: LoadedRole, logger: Logger): Promise<void> {
+  try {
+    await loaded.reload();
+    logger.info('the configuration has been read again; limits of the swarm follow it, the rest does after a restart');
+  } catch (error) {
+    logger.error({ err: error }, 'the configuration cannot be read again; the former one stays');
+  }
 }
 
 function openLog(name: string, level: string): Logger {

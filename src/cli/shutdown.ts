@@ -7,7 +7,7 @@ const LINGER_MS = 1_000;
 /** One Ctrl-C can arrive twice: from the terminal, and handed on by npm. Within this time it counts once. */
 const SAME_KEYPRESS_MS = 500;
 
-const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+const endSignals = ['SIGINT', 'SIGTERM'] as const;
 
 /** Watches for the wish to end. `close` takes its handlers away again. */
 export interface ShutdownWatch {
@@ -18,13 +18,18 @@ export interface ShutdownWatch {
   close(): void;
 }
 
-/**
- * Begins to watch: SIGINT, SIGTERM, SIGHUP, and with `withStdin` the end of standard input, by which a program notices that
- * the one that started it is gone, however it went.
- *
- * @param onSecond called when a person asks again
- */
-export function watchShutdown(options: { withStdin?: boolean; onSecond?: () => void } = {}): ShutdownWatch {
+/** What a watch does beside ending at SIGINT and SIGTERM. */
+export interface ShutdownWatchOptions {
+  /** End with standard input too, by which a program notices that the one that started it is gone, however it went. */
+  readonly withStdin?: boolean;
+  /** Called when a person asks again. */
+  readonly onSecond?: () => void;
+  /** Called at SIGHUP, as service managers send it to have a configuration read again; without it SIGHUP ends, too. */
+  readonly onHangup?: (() => void) | undefined;
+}
+
+/** Begins to watch for signals. */
+export function watchShutdown(options: ShutdownWatchOptions = {}): ShutdownWatch {
   const controller = new AbortController();
   let firstMs: number | undefined;
   const ask = (reason: string) => {
@@ -36,7 +41,8 @@ export function watchShutdown(options: { withStdin?: boolean; onSecond?: () => v
       options.onSecond?.();
     }
   };
-  const handlers = signals.map((name) => [name, () => ask(name)] as const);
+  const handlers: [NodeJS.Signals, () => void][] = endSignals.map((name) => [name, () => ask(name)]);
+  handlers.push(['SIGHUP', options.onHangup ?? (() => ask('SIGHUP'))]);
   for (const [name, handler] of handlers) process.on(name, handler);
   const onStdinEnd = () => ask('the program that started this one is gone');
   if (options.withStdin === true) process.stdin.on('end', onStdinEnd).on('error', onStdinEnd).resume();

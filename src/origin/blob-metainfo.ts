@@ -16,7 +16,7 @@ import {
   NoSpaceError,
 } from '../core/index.ts';
 import { StorageDriverError } from '../driver/index.ts';
-import { generateMetainfo, type Swarm } from '../swarm/index.ts';
+import { generateMetainfo, type PieceSource, type SeedShare, type Swarm } from '../swarm/index.ts';
 import { encodeMetainfoAnswer } from '../tracker/protocol.ts';
 import type { BackendBlobs } from './backend-blobs.ts';
 import type { OriginBlobs } from './origin-blobs.ts';
@@ -29,6 +29,8 @@ export interface BlobMetainfoDeps {
   readonly backend: BackendBlobs;
   readonly blobs: OriginBlobs;
   readonly swarm: Swarm;
+  /** Which of a blob's owners this origin is. */
+  readonly share: (digest: Digest) => SeedShare;
   readonly logger: Logger;
   /** Ends what is under way. */
   readonly closing: AbortSignal;
@@ -102,7 +104,7 @@ export class BlobMetainfo {
       signal.throwIfAborted();
       const metainfo = await this.#findInCastore(info);
       if (metainfo === undefined) continue;
-      this.#deps.swarm.seed(metainfo);
+      this.#seed(metainfo);
       seeded += 1;
     }
     return seeded;
@@ -137,10 +139,10 @@ export class BlobMetainfo {
   }
 
   async #ofLocal(info: BlobInfo): Promise<Metainfo> {
-    const { swarm, logger } = this.#deps;
+    const { logger } = this.#deps;
     const metainfo = (await this.#findInCastore(info)) ?? this.#provisional.get(info.digest);
     if (metainfo !== undefined) {
-      swarm.seed(metainfo);
+      this.#seed(metainfo);
       return metainfo;
     }
     try {
@@ -152,7 +154,7 @@ export class BlobMetainfo {
         'the backend does not tell of metainfo; using our own until it does',
       );
       const provisional = await this.#generate(info);
-      swarm.seed(provisional);
+      this.#seed(provisional);
       return provisional;
     }
   }
@@ -175,7 +177,7 @@ export class BlobMetainfo {
     this.#provisional.delete(digest);
     // Another piece length means another swarm: the provisional one is left.
     if (before !== undefined && before.pieceLength !== kept.pieceLength) swarm.unseed(digest);
-    swarm.seed(kept);
+    this.#seed(kept);
     return kept;
   }
 
@@ -218,8 +220,12 @@ export class BlobMetainfo {
   }
 
   #seedCold(metainfo: Metainfo): void {
-    const { swarm, blobs, castore } = this.#deps;
-    swarm.seed(metainfo, new ColdPieceSource({ digest: metainfo.digest, blobs, castore }));
+    const { blobs, castore } = this.#deps;
+    this.#seed(metainfo, new ColdPieceSource({ digest: metainfo.digest, blobs, castore }));
+  }
+
+  #seed(metainfo: Metainfo, source?: PieceSource): void {
+    this.#deps.swarm.seed(metainfo, source, this.#deps.share(metainfo.digest));
   }
 
   async #generate({ digest, sizeBytes }: BlobInfo): Promise<Metainfo> {

@@ -4,7 +4,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import type { CaStore } from '../castore/index.ts';
-import { type Clock, ConfigError, UnavailableError } from '../core/index.ts';
+import { type Clock, ConfigError, type Digest, UnavailableError } from '../core/index.ts';
 import type { StorageDriver } from '../driver/index.ts';
 import { createService, listen } from '../http/index.ts';
 import type { Swarm } from '../swarm/index.ts';
@@ -16,6 +16,7 @@ import { SqliteJobStore } from './job-store.ts';
 import { createOriginMetrics } from './metrics.ts';
 import { OriginBlobs } from './origin-blobs.ts';
 import { OtherOrigins } from './other-origins.ts';
+import { seedShare } from './seed-share.ts';
 import { Uploads } from './uploads.ts';
 import { WriteBack } from './write-back.ts';
 import { WriteBackQueue } from './write-back-queue.ts';
@@ -169,7 +170,8 @@ function buildParts(
   const others = new OtherOrigins({ ...made.members, clusterToken, clock, logger });
   const queue = new WriteBackQueue({ castore, jobs, clock });
   const blobs = new OriginBlobs({ castore, backend, others, queue, metrics, logger, replicaDelayMs, closing });
-  const metainfo = new BlobMetainfo({ castore, backend, blobs, swarm, logger, closing });
+  const share = (digest: Digest) => seedShare(made.members, digest);
+  const metainfo = new BlobMetainfo({ castore, backend, blobs, swarm, share, logger, closing });
   blobs.onFilled((digest) => metainfo.offer(digest));
   const uploads = new Uploads({ castore, backend, blobs, metainfo, others, queue, metrics, replicaDelayMs, closing });
   const writeBack = new WriteBack(

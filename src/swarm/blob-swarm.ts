@@ -1,5 +1,6 @@
+import type { LentBytes } from '../castore/index.ts';
 import {
-  formatAddress,
+  type Clock,
   type InfoHash,
   infoHashOf,
   type Metainfo,
@@ -8,7 +9,10 @@ import {
   type SwarmId,
   swarmIdOf,
 } from '../core/index.ts';
-import type { PieceSource } from './swarm.ts';
+import { BlobBytes } from './blob-bytes.ts';
+import { BlobNeighbours } from './blob-neighbours.ts';
+import { Suggester } from './suggester.ts';
+import type { AnnouncedPeer, PieceSource, SeedShare, SwarmReport } from './swarm.ts';
 import type { SwarmDownload } from './swarm-download.ts';
 import type { MeetingPoint, PeerLink } from './transport.ts';
 import { type SessionOwner, WireSession } from './wire-session.ts';
@@ -18,183 +22,303 @@ export interface BlobSwarmDeps {
   readonly metainfo: Metainfo;
   readonly secret: string;
   readonly peerId: string;
+  /** Wires that a download tries to have, and wires at most. */
+  readonly wantedPeers: number;
   readonly maxWires: number;
+  readonly clock: Clock;
+  readonly random: () => number;
+  /** On an origin, which of the blob's origins it is: it suggests pieces to its neighbours. */
+  readonly share: SeedShare | undefined;
   /** Opens what pieces of a whole blob are read from; called when the first peer asks. */
   readonly openSource: () => Promise<PieceSource>;
   readonly isOrigin: (peerId: string) => boolean;
   readonly onServed: (bytes: number) => void;
+  readonly onTurnedAway: () => void;
 }
 
-/** One blob on this host: its wires under swarm id and info hash, a download while it arrives, and what is served of it. */
+/** Wires that may wait for a download to be opened. */
+const MAX_HELD_LINKS = 32;
+/** Of newcomers: a quarter of all wires, so many at most. */
+const MAX_RESERVED = 4;
+const EIGHTHS = 8;
+
+/**
+ * One blob on this host: its wires under swarm id and info hash, a download while it arrives, and what is served of it.
+ * It begins as a seed, or is `opening`: known to the swarm, while the download is being opened on disk.
+ */
 export class BlobSwarm implements SessionOwner {
   readonly metainfo: Metainfo;
   readonly swarmId: SwarmId;
   readonly infoHash: InfoHash;
   readonly #deps: BlobSwarmDeps;
   readonly #pieces: number;
-  readonly #sessions = new Map<string, WireSession>();
-  /** Ids of peers that sent wrong bytes, and the addresses at which they listen where this host dialled. */
-  readonly #banned = new Set<string>();
+  readonly #neighbours: BlobNeighbours;
+  readonly #bytes: BlobBytes;
   readonly #points = new Map<string, MeetingPoint>();
+  readonly #held: { link: PeerLink; foreign: boolean }[] = [];
+  #state: 'opening' | 'fetching' | 'whole';
   #download: SwarmDownload | undefined;
-  #source: Promise<PieceSource> | undefined;
-  #nextSession = 0;
+  #suggester: Suggester | undefined;
+  #suggesting = false;
+  #toldEighths = 0;
   #closed = false;
 
-  constructor(deps: BlobSwarmDeps) {
+  constructor(deps: BlobSwarmDeps, state: 'opening' | 'whole') {
     this.metainfo = deps.metainfo;
     this.swarmId = swarmIdOf(deps.metainfo, deps.secret);
     this.infoHash = infoHashOf(deps.metainfo);
     this.#deps = deps;
+    this.#state = state;
     this.#pieces = pieceCount(deps.metainfo.length, deps.metainfo.pieceLength);
+    const { wantedPeers: wanted, maxWires, peerId, clock, random, isOrigin } = deps;
+    const reserved = Math.min(MAX_RESERVED, maxWires >> 2);
+    const limits = { wanted: Math.min(wanted, maxWires), maxWires, reserved };
+    const openSession: ConstructorParameters<typeof BlobNeighbours>[0]['openSession'] = (link, options) => {
+      const { slot: id, origin, foreign } = options;
+      return new WireSession({ id, link, origin, foreign, metainfo: this.metainfo, owner: this });
+    };
+    const onTurnedAway = (session: WireSession) => {
+      this.#forget(session);
+      deps.onTurnedAway();
+    };
+    const neighbourDeps = { peerId, limits, clock, random, isOrigin, openSession, onTurnedAway };
+    this.#neighbours = new BlobNeighbours(neighbourDeps, this.#pieces);
+    this.#bytes = new BlobBytes(deps.openSource);
+    if (state === 'whole') this.#becomeWhole();
   }
 
+  /** The download of this blob, until it has become a blob of the store. */
   get download(): SwarmDownload | undefined {
     return this.#download;
   }
 
   /** Whether this host has the whole blob. */
   get complete(): boolean {
-    return this.#download === undefined;
+    return this.#state === 'whole';
   }
 
   get wires(): number {
-    return this.#sessions.size;
+    return this.#neighbours.count;
   }
 
-  /** Fetching begins: neighbours that are there are asked too. */
+  /** Whether an announce should go out before its usual time, because peers are missing. */
+  get hungry(): boolean {
+    return !this.complete && this.#neighbours.hungry;
+  }
+
+  /** The download is open on disk: wires that waited for it are taken. */
   startDownload(download: SwarmDownload): void {
     this.#download = download;
+    this.#state = 'fetching';
+    for (const { link, foreign } of this.#held.splice(0)) this.onLink(link, foreign);
   }
 
-  /** The download has become a blob: from now on it is read from the source, and wires between seeders end. */
+  /** The download has become a blob: from now on it is read from the source, and wires between complete peers end. */
   endDownload(): void {
     this.#download = undefined;
-    for (const session of [...this.#sessions.values()]) {
-      if (session.complete) session.close();
-      else session.link.wire.uninterested();
+    this.#becomeWhole();
+    for (const session of this.#neighbours.sessions()) {
+      session.background = true;
+      session.uninterested();
     }
   }
 
   /** Keeps a meeting point that has been opened for one of this blob's ids. */
   addPoint(id: string, point: MeetingPoint): void {
-    this.#points.set(id, point);
-  }
-
-  point(id: string): MeetingPoint | undefined {
-    return this.#points.get(id);
-  }
-
-  /** Dials peers of the swarm that are not neighbours yet, while there is room. */
-  dial(peers: readonly (PeerAddress & { readonly id: string })[]): void {
-    const point = this.#points.get(this.swarmId);
-    for (const peer of peers) {
-      if (this.#sessions.size >= this.#deps.maxWires) return;
-      if (peer.id === this.#deps.peerId || this.#sessions.has(peer.id)) continue;
-      if (this.#banned.has(peer.id) || this.#banned.has(formatAddress(peer))) continue;
-      point?.dial(peer);
+    if (this.#closed) {
+      point.close();
+      return;
     }
+    this.#points.set(id, point);
+    if (id === this.swarmId) this.#neighbours.setPoint(point);
+  }
+
+  /** How this host stands, for an announce that goes out now. */
+  report(): SwarmReport {
+    const { swarmId, infoHash } = this;
+    const want = this.complete ? 0 : this.#neighbours.ask();
+    return { swarmId, infoHash, complete: this.complete, eighths: this.#eighths(), want };
+  }
+
+  /** The tracker's answer to a {@link report} that wanted peers. */
+  onPeers(peers: readonly AnnouncedPeer[]): void {
+    if (!this.complete && !this.#closed) this.#neighbours.answered(peers);
   }
 
   /** A wire has shaken hands, from either side. */
   onLink(link: PeerLink, foreign: boolean): void {
-    if (this.#closed || !this.#accepts(link)) {
-      link.close();
+    if (this.#state === 'opening' && !this.#closed) {
+      if (this.#held.length < MAX_HELD_LINKS) this.#held.push({ link, foreign });
+      else link.close();
       return;
     }
-    const options = { id: this.#nextSession++, link, foreign, metainfo: this.metainfo, owner: this };
-    const session = new WireSession({ ...options, origin: this.#deps.isOrigin(link.peerId) });
-    this.#sessions.set(link.peerId, session);
+    const session = this.#neighbours.take(link, foreign);
+    if (session === undefined) return;
+    session.background = this.complete;
     this.#download?.addSession(session);
+    if (!foreign) this.#suggesterNow()?.peerJoined(session.id);
     const { bitfield, verified } = this.#have();
     session.start(bitfield, verified, this.#download !== undefined);
+    this.#suggest();
   }
 
+  /** Its bytes do not match: its wire is closed, and it is not dialled or taken again for this blob. */
   ban(session: WireSession): void {
-    this.#banned.add(session.peerId);
-    // The other way round the address is only the port that the peer dialled from.
-    if (session.link.outgoing) this.#banned.add(session.link.address);
-    session.close();
+    this.#neighbours.ban(session);
   }
 
   /** Tells all neighbours of one more piece. */
   announceHave(piece: number): void {
-    for (const session of this.#sessions.values()) session.have(piece);
+    for (const session of this.#neighbours.sessions()) session.have(piece);
+  }
+
+  /** Every 100 ms or so, while it is loaded. */
+  tick(): void {
+    const eighths = this.#eighths();
+    if (eighths !== this.#toldEighths) this.#neighbours.became(eighths);
+    this.#toldEighths = eighths;
+    this.#neighbours.tick();
+    if (this.wires > 0) this.#suggesterNow()?.tick();
+    this.#suggest();
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    for (const session of [...this.#sessions.values()]) session.close();
+    for (const { link } of this.#held.splice(0)) link.close();
+    this.#neighbours.close();
     for (const point of this.#points.values()) point.close();
-    const source = await this.#source?.catch(() => undefined); // It never opened: nothing to close.
-    await source?.close();
+    await this.#bytes.close();
   }
 
   // What sessions ask and tell.
 
   has(piece: number): boolean {
-    return this.#download === undefined || this.#download.has(piece);
+    return this.#download === undefined ? this.complete : this.#download.has(piece);
   }
 
-  async read(piece: number, offset: number, length: number): Promise<Buffer> {
-    if (this.#download !== undefined) return this.#download.readPiece(piece, offset, length);
-    this.#source ??= this.#openSource();
-    const source = await this.#source;
-    return source.read(piece * this.metainfo.pieceLength + offset, length);
+  lend(piece: number, offset: number, length: number): LentBytes | Promise<LentBytes> {
+    if (this.#download !== undefined) return this.#download.lend(piece, offset, length);
+    return this.#bytes.lend(piece * this.metainfo.pieceLength + offset, length);
+  }
+
+  pieceBuffer(piece: number): Buffer {
+    // Nothing is requested without a download; what a session asks for all the same is dropped again.
+    return this.#download?.pieceBuffer(piece) ?? Buffer.allocUnsafe(this.metainfo.pieceLength);
+  }
+
+  returnBuffer(buffer: Buffer): void {
+    this.#download?.returnBuffer(buffer);
   }
 
   onPeerHas(session: WireSession, piece: number): void {
+    if (!this.#neighbours.owns(session)) return;
     this.#download?.onPeerHas(session, piece);
-    if (this.#download === undefined && session.complete) session.close();
+    this.#suggesterNow()?.peerHas(session.id, piece);
+    this.#suggest();
+    this.#neighbours.has(session, this.#neighbours.piecesOf(session) + 1);
+  }
+
+  onPeerBits(session: WireSession, bits: Uint8Array): void {
+    if (!this.#neighbours.owns(session)) return;
+    this.#download?.onPeerBits(session, bits);
+    this.#suggesterNow()?.peerHasBits(session.id, bits);
+    this.#suggest();
+    this.#neighbours.has(session, countBits(bits));
   }
 
   onPeerHasAll(session: WireSession): void {
+    if (!this.#neighbours.owns(session)) return;
     this.#download?.onPeerHasAll(session);
-    if (this.#download === undefined) session.close();
+    this.#suggesterNow()?.peerHasAll(session.id);
+    this.#suggest();
+    this.#neighbours.has(session, this.#pieces);
   }
 
   onUnchoked(session: WireSession): void {
-    this.#download?.onUnchoked(session);
+    if (this.#neighbours.owns(session)) this.#download?.onUnchoked(session);
   }
 
   onChoked(session: WireSession): void {
-    this.#download?.onChoked(session);
+    if (this.#neighbours.owns(session)) this.#download?.onChoked(session);
+  }
+
+  onSuggested(session: WireSession, piece: number): void {
+    if (session.origin && this.#neighbours.owns(session)) this.#download?.onSuggested(session, piece);
   }
 
   onBlock(session: WireSession, bytes: number, wanted: boolean): void {
+    if (!this.#neighbours.owns(session)) return;
     this.#download?.onBlock(session, bytes, wanted);
+    if (wanted) this.#neighbours.exchanged(session);
   }
 
-  onPiece(session: WireSession, piece: number, bytes: Buffer): void {
-    void this.#download?.onPiece(session, piece, bytes);
+  onPiece(session: WireSession, piece: number, buffer: Buffer): void {
+    if (this.#neighbours.owns(session)) void this.#download?.onPiece(session, piece, buffer);
+    else this.returnBuffer(buffer);
   }
 
   onRequestFailed(session: WireSession, piece: number): void {
-    this.#download?.onRequestFailed(session, piece);
+    if (this.#neighbours.owns(session)) this.#download?.onRequestFailed(session, piece);
   }
 
-  onServed(_session: WireSession, bytes: number): void {
+  onServed(session: WireSession, _piece: number, bytes: number): void {
     this.#deps.onServed(bytes);
+    if (this.#neighbours.owns(session)) this.#neighbours.exchanged(session);
+  }
+
+  onPieceSent(session: WireSession, piece: number): void {
+    if (!this.#neighbours.owns(session)) return;
+    this.#suggesterNow()?.pieceSent(session.id, piece);
+    this.#suggest();
+  }
+
+  onPeersOffered(_session: WireSession, peers: readonly PeerAddress[]): void {
+    if (!this.complete) this.#neighbours.named(peers);
   }
 
   onClosed(session: WireSession): void {
-    if (this.#sessions.get(session.peerId) === session) this.#sessions.delete(session.peerId);
-    this.#download?.removeSession(session);
+    if (!this.#neighbours.closed(session)) return;
+    this.#forget(session);
   }
 
-  /**
-   * Whether a wire is taken. When both ends dialled, there are two: both ends keep the one that the lower peer id dialled.
-   */
-  #accepts(link: PeerLink): boolean {
-    const { peerId } = link;
-    if (peerId === this.#deps.peerId || this.#banned.has(peerId)) return false;
-    const other = this.#sessions.get(peerId);
-    if (other === undefined) return this.#sessions.size < this.#deps.maxWires;
-    const weDial = this.#deps.peerId < peerId;
-    if (link.outgoing !== weDial || other.link.outgoing === link.outgoing) return false;
-    other.close();
-    return true;
+  /** A session counts no more; its slot may be used again at once. */
+  #forget(session: WireSession): void {
+    this.#download?.removeSession(session);
+    this.#suggesterNow()?.peerLeft(session.id);
+    this.#suggest();
+  }
+
+  #becomeWhole(): void {
+    this.#state = 'whole';
+    this.#toldEighths = EIGHTHS;
+    this.#neighbours.became(EIGHTHS);
+    const { share, clock } = this.#deps;
+    if (share === undefined || this.#pieces === 0) return;
+    this.#suggester = new Suggester({ pieces: this.#pieces, share, nowMs: clock.monotonicMs() });
+  }
+
+  #suggesterNow(): Suggester | undefined {
+    this.#suggester?.advance(this.#deps.clock.monotonicMs());
+    return this.#suggester;
+  }
+
+  /** A suggestion may end a wire and so lead here again: what that adds comes in its turn. */
+  #suggest(): void {
+    if (this.#suggester === undefined || this.#suggesting) return;
+    this.#suggesting = true;
+    const { commands } = this.#suggester;
+    for (let index = 0; index < commands.count; index++) {
+      this.#neighbours.session(commands.peer(index))?.suggest(commands.piece(index));
+    }
+    commands.clear();
+    this.#suggesting = false;
+  }
+
+  #eighths(): number {
+    if (this.complete) return EIGHTHS;
+    const verified = this.#download?.verifiedPieces ?? 0;
+    return Math.min(EIGHTHS - 1, Math.floor((EIGHTHS * verified) / Math.max(1, this.#pieces)));
   }
 
   #have(): { bitfield: Uint8Array; verified: number } {
@@ -206,13 +330,10 @@ export class BlobSwarm implements SessionOwner {
     if (this.#pieces % 8 !== 0) bitfield[bitfield.length - 1] = (0xff << (8 - (this.#pieces % 8))) & 0xff;
     return { bitfield, verified: this.#pieces };
   }
+}
 
-  async #openSource(): Promise<PieceSource> {
-    try {
-      return await this.#deps.openSource();
-    } catch (error) {
-      this.#source = undefined; // The next request tries again.
-      throw error;
-    }
-  }
+function countBits(bits: Uint8Array): number {
+  let count = 0;
+  for (let byte of bits) for (; byte !== 0; byte &= byte - 1) count++;
+  return count;
 }

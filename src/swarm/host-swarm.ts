@@ -4,17 +4,29 @@ import {
   type Clock,
   type Digest,
   decodeMetainfo,
-  encodeMetainfo,
   type Metainfo,
   makePeerId,
   type PeerId,
+  UnavailableError,
 } from '../core/index.ts';
 import { AnnounceLoop } from './announce-loop.ts';
+import { BlobFetches } from './blob-fetches.ts';
 import { BlobSwarm } from './blob-swarm.ts';
 import type { SwarmConfig } from './config.ts';
+import { LoadedBlobs } from './loaded-blobs.ts';
 import { type Offer, Offers } from './offers.ts';
-import type { AnnouncedPeer, Announcer, Download, PieceSource, Swarm, SwarmStatistics } from './swarm.ts';
-import { SwarmDownload } from './swarm-download.ts';
+import type {
+  AnnouncedPeer,
+  Announcer,
+  Download,
+  PieceSource,
+  SeedShare,
+  Swarm,
+  SwarmLimits,
+  SwarmReport,
+  SwarmStatistics,
+} from './swarm.ts';
+import { SwarmCounters } from './swarm-counters.ts';
 import { type MeetingPoint, Transport } from './transport.ts';
 
 /** What a host's swarm is made of. */
@@ -36,54 +48,87 @@ export async function openSwarm(deps: SwarmDeps): Promise<Swarm> {
   return HostSwarm.open(deps);
 }
 
+/** How often time passes for neighbourhoods and suggesters. */
+const TICK_MS = 100;
+/** Peers that are missing, and blobs that have become whole, are announced this often at most. */
+const CHANGES_MS = 300;
+/** How often idle blobs are looked for. */
+const IDLE_CHECK_MS = 1_000;
+/** Origins that are remembered by their peer id: each start of one has another. */
+const MAX_ORIGINS = 1_000;
+
 class HostSwarm implements Swarm {
   readonly peerId: PeerId;
   readonly #deps: SwarmDeps;
   readonly #offers: Offers;
-  /** Loaded blobs, and their points as they are being opened. */
-  readonly #blobs = new Map<Digest, BlobSwarm>();
-  /** Blobs that are being fetched, by the ids under which peers ask for them. */
-  readonly #fetched = new Map<string, Digest>();
-  readonly #opening = new Map<string, Promise<MeetingPoint>>();
-  readonly #fetching = new Map<Digest, Promise<Download>>();
+  readonly #loaded: LoadedBlobs;
+  readonly #fetches: BlobFetches;
+  readonly #closing = new AbortController();
   readonly #origins = new Set<string>();
   readonly #announces: AnnounceLoop;
-  readonly #idleTimer: NodeJS.Timeout;
+  readonly #timers: readonly NodeJS.Timeout[];
+  readonly #counters = new SwarmCounters();
+  /** Something is to be announced that can wait a little. */
+  #changed = false;
+  #announcedAtMs = 0;
+  #limits: SwarmLimits;
   #transport!: Transport;
-  #closed = false;
-  #receivedFromPeersBytes = 0;
-  #receivedFromOriginsBytes = 0;
-  #wastedBytes = 0;
-  #sentBytes = 0;
 
   private constructor(deps: SwarmDeps, peerId: PeerId) {
+    const { config, secret, castore, announcer, logger } = deps;
     this.peerId = peerId;
     this.#deps = deps;
-    this.#offers = new Offers(deps.secret, deps.castore.blobs);
+    this.#offers = new Offers(secret, castore.blobs);
+    this.#loaded = new LoadedBlobs({
+      meet: (id, onLink) => this.#transport.meet(id, onLink),
+      offers: this.#offers,
+      idleMs: config.idleSeconds * 1_000,
+    });
+    this.#fetches = new BlobFetches({
+      ...{ castore, logger, peerId, clock: deps.clock, random: deps.random, maxDownloads: config.maxDownloads },
+      ...{ offers: this.#offers, loaded: this.#loaded, counters: this.#counters, closing: this.#closing.signal },
+      load: (metainfo) => this.#load(metainfo, 'opening', undefined),
+      announce: () => this.#announces.soon(),
+      onWhole: () => {
+        this.#changed = true;
+      },
+    });
+    const { egressBytesPerSecond, ingressBytesPerSecond, seedingEgressBytesPerSecond } = config;
+    this.#limits = { egressBytesPerSecond, ingressBytesPerSecond, seedingEgressBytesPerSecond };
     this.#announces = new AnnounceLoop({
-      announcer: deps.announcer,
-      logger: deps.logger,
+      announcer,
+      logger,
       describe: () => this.#describe(),
       onPeers: (swarmId, peers) => this.#onPeers(swarmId, peers),
     });
-    this.#idleTimer = setInterval(() => void this.#unloadIdle(), 1_000);
-    this.#idleTimer.unref();
+    this.#timers = [
+      setInterval(() => this.#tick(), TICK_MS).unref(),
+      setInterval(() => this.#letGoOfIdle(), IDLE_CHECK_MS).unref(),
+    ];
   }
 
   static async open(deps: SwarmDeps): Promise<HostSwarm> {
     const swarm = new HostSwarm(deps, makePeerId());
-    const { host, port, maxConnections, egressBytesPerSecond, ingressBytesPerSecond } = deps.config;
-    swarm.#transport = await Transport.open({
-      peerId: swarm.peerId,
-      host,
-      port,
-      maxConnections,
-      find: (id) => swarm.#find(id),
-      logger: deps.logger,
-    });
-    swarm.#transport.limitEgress(egressBytesPerSecond);
-    swarm.#transport.limitIngress(ingressBytesPerSecond);
-    await swarm.#offerStored();
+    const { host, port, maxConnections, maxConnectionsPerAddress, acceptsPerSecond } = deps.config;
+    try {
+      swarm.#transport = await Transport.open({
+        peerId: swarm.peerId,
+        host,
+        port,
+        maxConnections,
+        maxConnectionsPerAddress,
+        acceptsPerSecond,
+        random: deps.random,
+        find: (id) => swarm.#find(id),
+        logger: deps.logger,
+      });
+      swarm.#transport.setLimits(swarm.#limits);
+      await swarm.#offerStored();
+    } catch (error) {
+      for (const timer of swarm.#timers) clearInterval(timer);
+      await (swarm.#transport as Transport | undefined)?.close();
+      throw error;
+    }
     swarm.#announces.start();
     return swarm;
   }
@@ -92,57 +137,56 @@ class HostSwarm implements Swarm {
     return this.#transport.port;
   }
 
-  seed(metainfo: Metainfo, source?: PieceSource): void {
-    this.#offers.add(metainfo, source, this.#deps.clock.monotonicMs());
-    this.#announces.soon();
+  seed(metainfo: Metainfo, source?: PieceSource, share?: SeedShare): void {
+    const { digest } = metainfo;
+    const before = this.#offers.get(digest)?.source?.pieces;
+    const isNew = this.#offers.add(metainfo, { source, share, nowMs: this.#deps.clock.monotonicMs() });
+    // A source that is being read from is closed when its blob is unloaded.
+    if (before !== undefined && before !== source && this.#loaded.get(digest) === undefined) void before.close();
+    // Whoever gets the metainfo next is to find this host at the tracker.
+    if (isNew) this.#announces.soon();
   }
 
   unseed(digest: Digest): void {
     const offer = this.#offers.remove(digest);
     if (offer === undefined) return;
     void offer.source?.pieces.close();
-    void this.#unload(digest);
+    void this.#loaded.unload(digest);
+    this.#announces.soon();
+  }
+
+  used(digest: Digest): void {
+    const offer = this.#offers.get(digest);
+    if (offer !== undefined) offer.askedAtMs = this.#deps.clock.monotonicMs();
+    else if (!this.#fetches.has(digest)) void this.#offerAgain(digest);
   }
 
   fetch(metainfo: Metainfo): Promise<Download> {
-    const running = this.#fetching.get(metainfo.digest);
-    if (running !== undefined) return running;
-    const started = this.#startFetch(metainfo);
-    this.#fetching.set(metainfo.digest, started);
-    started.catch(() => this.#fetching.delete(metainfo.digest));
-    return started;
+    return this.#fetches.fetch(metainfo);
   }
 
   find(digest: Digest): Download | undefined {
-    return this.#blobs.get(digest)?.download;
+    return this.#loaded.get(digest)?.download;
+  }
+
+  setLimits(limits: Partial<SwarmLimits>): void {
+    this.#limits = { ...this.#limits, ...limits };
+    this.#transport.setLimits(this.#limits);
   }
 
   statistics(): SwarmStatistics {
-    let wires = 0;
-    let downloads = 0;
-    for (const blob of this.#blobs.values()) {
-      wires += blob.wires;
-      if (blob.download !== undefined) downloads++;
-    }
-    return {
-      receivedFromPeersBytes: this.#receivedFromPeersBytes,
-      receivedFromOriginsBytes: this.#receivedFromOriginsBytes,
-      wastedBytes: this.#wastedBytes,
-      sentBytes: this.#sentBytes,
-      wires,
-      downloads,
-      seeding: this.#offers.size,
-    };
+    return this.#counters.statistics(this.#loaded.all(), this.#offers.size);
   }
 
   async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    clearInterval(this.#idleTimer);
-    const reason = new Error('the swarm is closing');
-    await Promise.all([...this.#blobs.values()].map((blob) => blob.download?.cancel(reason)));
+    if (this.#closing.signal.aborted) return;
+    const reason = new UnavailableError('the swarm is closing');
+    this.#closing.abort(reason);
+    for (const timer of this.#timers) clearInterval(timer);
+    await Promise.all([...this.#loaded.all()].map((blob) => blob.download?.cancel(reason)));
+    await this.#fetches.settled();
     await this.#announces.stop();
-    await Promise.all([...this.#blobs.keys()].map((digest) => this.#unload(digest)));
+    await this.#loaded.close();
     await Promise.all([...this.#offers.all()].map((offer) => offer.source?.pieces.close()));
     await this.#transport.close();
   }
@@ -158,153 +202,121 @@ class HostSwarm implements Swarm {
     }
   }
 
-  async #startFetch(metainfo: Metainfo): Promise<Download> {
-    const { digest } = metainfo;
-    // What was offered before may be gone from the store: whoever fetches knows better.
-    await this.#offers.remove(digest)?.source?.pieces.close();
-    await this.#unload(digest);
-    const partial = await this.#deps.castore.downloads.open(metainfo);
-    const blob = this.#load(metainfo, undefined);
-    const download = new SwarmDownload({
-      partial,
-      peerId: this.peerId,
-      clock: this.#deps.clock,
-      random: this.#deps.random,
-      announceHave: (piece) => blob.announceHave(piece),
-      ban: (session) => {
-        this.#deps.logger.warn({ digest, peer: session.link.address }, 'peer sent bytes that do not match: banned');
-        blob.ban(session);
-      },
-      onReceived: (session, bytes) => {
-        if (session.origin) this.#receivedFromOriginsBytes += bytes;
-        else this.#receivedFromPeersBytes += bytes;
-      },
-      onWasted: (bytes) => {
-        this.#wastedBytes += bytes;
-      },
-    });
-    blob.startDownload(download);
-    this.#fetched.set(blob.swarmId, digest).set(blob.infoHash, digest);
-    void this.#follow(blob, download);
-    await this.#openPoint(blob, blob.swarmId);
-    this.#announces.soon();
-    return download;
-  }
-
-  /** Waits for the end of a download, and turns the blob into a seed or forgets it. */
-  async #follow(blob: BlobSwarm, download: SwarmDownload): Promise<void> {
-    const { metainfo } = download;
+  /** Offers a blob that was let go of because nobody asked for it; one that has no metainfo was never offered. */
+  async #offerAgain(digest: Digest): Promise<void> {
     try {
-      await download.finished;
-      await this.#deps.castore.blobs.putMetainfo(metainfo.digest, encodeMetainfo(metainfo));
-      blob.endDownload();
-      this.seed(metainfo);
+      const encoded = await this.#deps.castore.blobs.findMetainfo(digest);
+      if (encoded !== undefined && !this.#closing.signal.aborted) this.seed(decodeMetainfo(encoded));
     } catch (error) {
-      this.#deps.logger.info({ err: error, digest: metainfo.digest }, 'download ended before it was whole');
-      await this.#unload(metainfo.digest);
-    } finally {
-      this.#fetched.delete(blob.swarmId);
-      this.#fetched.delete(blob.infoHash);
-      this.#fetching.delete(metainfo.digest);
+      // It can be read here all the same.
+      this.#deps.logger.warn({ err: error, digest }, 'a blob is not offered again');
     }
   }
 
-  #load(metainfo: Metainfo, source: PieceSource | undefined): BlobSwarm {
-    const blob = new BlobSwarm({
-      metainfo,
-      secret: this.#deps.secret,
-      peerId: this.peerId,
-      maxWires: this.#deps.config.maxWiresPerBlob,
-      openSource: async () => source ?? this.#deps.castore.blobs.openFile(metainfo.digest),
-      isOrigin: (peerId) => this.#origins.has(peerId),
-      onServed: (bytes) => {
-        this.#sentBytes += bytes;
+  #load(metainfo: Metainfo, state: 'opening' | 'whole', offer: Offer | undefined): BlobSwarm {
+    const { config, castore, clock, random, secret, origin } = this.#deps;
+    const blob = new BlobSwarm(
+      {
+        metainfo,
+        secret,
+        peerId: this.peerId,
+        wantedPeers: config.wantedPeers,
+        maxWires: origin ? config.originWiresPerBlob : config.maxWiresPerBlob,
+        clock,
+        random,
+        share: origin ? offer?.share : undefined,
+        openSource: async () => offer?.source?.pieces ?? castore.blobs.openFile(metainfo.digest),
+        isOrigin: (peerId) => this.#origins.has(peerId),
+        onServed: (bytes) => {
+          this.#counters.sentBytes += bytes;
+        },
+        onTurnedAway: () => {
+          this.#counters.turnedAway++;
+        },
       },
-    });
-    this.#blobs.set(metainfo.digest, blob);
+      state,
+    );
+    this.#loaded.add(blob);
     return blob;
   }
 
-  async #unload(digest: Digest): Promise<void> {
-    const blob = this.#blobs.get(digest);
-    if (blob === undefined) return;
-    this.#blobs.delete(digest);
-    this.#opening.delete(blob.swarmId);
-    this.#opening.delete(blob.infoHash);
-    await blob.close();
-  }
-
-  /** A peer has dialled and asks for an id: loads the blob when this host offers it. */
+  /** What an incoming handshake asks for, loaded on demand. */
   async #find(id: string): Promise<MeetingPoint | undefined> {
-    const offer = this.#offers.find(id);
-    const digest = this.#fetched.get(id) ?? offer?.digest;
-    if (digest === undefined || this.#closed) return undefined;
-    const loaded = this.#blobs.get(digest) ?? (offer === undefined ? undefined : await this.#loadOffer(offer));
-    if (loaded === undefined || (id === loaded.infoHash && !this.#deps.config.foreignClients)) return undefined;
-    return this.#openPoint(loaded, id);
+    const fetched = this.#fetches.find(id) ?? this.#loaded.findFetched(id);
+    const offer = fetched === undefined ? this.#offers.find(id) : undefined;
+    if (offer !== undefined) offer.askedAtMs = this.#deps.clock.monotonicMs();
+    const blob = fetched ?? (offer === undefined ? undefined : await this.#loadOffer(offer));
+    if (blob === undefined || this.#closing.signal.aborted) return undefined;
+    if (id === blob.infoHash && !this.#deps.config.foreignClients) return undefined;
+    return this.#loaded.openPoint(blob, id);
   }
 
   async #loadOffer(offer: Offer): Promise<BlobSwarm | undefined> {
+    const loaded = this.#loaded.get(offer.digest);
+    if (loaded !== undefined) return loaded;
     const metainfo = await this.#offers.metainfoOf(offer);
-    if (metainfo !== undefined) return this.#blobs.get(offer.digest) ?? this.#load(metainfo, offer.source?.pieces);
+    if (metainfo !== undefined) return this.#loaded.get(offer.digest) ?? this.#load(metainfo, 'whole', offer);
     // A blob that was evicted from the store is offered no more.
     this.#offers.remove(offer.digest);
     this.#announces.soon();
     return undefined;
   }
 
-  #openPoint(blob: BlobSwarm, id: string): Promise<MeetingPoint> {
-    const opening = this.#opening.get(id);
-    if (opening !== undefined) return opening;
-    const opened = this.#transport
-      .meet(id, (link) => blob.onLink(link, id === blob.infoHash))
-      .then((point) => {
-        blob.addPoint(id, point);
-        return point;
-      });
-    this.#opening.set(id, opened);
-    return opened;
-  }
-
   #onPeers(swarmId: string, peers: readonly AnnouncedPeer[]): void {
-    const digest = this.#fetched.get(swarmId);
-    if (digest === undefined) return;
-    for (const peer of peers) if (peer.origin) this.#origins.add(peer.id);
-    this.#blobs.get(digest)?.dial(peers);
+    for (const peer of peers) if (peer.origin) this.#rememberOrigin(peer.id);
+    this.#fetches.find(swarmId)?.onPeers(peers);
   }
 
-  /** All swarms of this host, for the tracker. */
+  #rememberOrigin(id: string): void {
+    this.#origins.delete(id);
+    this.#origins.add(id);
+    if (this.#origins.size <= MAX_ORIGINS) return;
+    for (const oldest of this.#origins) {
+      this.#origins.delete(oldest);
+      return;
+    }
+  }
+
+  /** All swarms of this host as they stand, for the tracker. */
   #describe(): Parameters<Announcer['announce']>[0] {
-    const { announceHost, wantedPeers } = this.#deps.config;
-    const downloading = [...this.#blobs.values()].filter((blob) => blob.download !== undefined);
-    const seeding = [...this.#offers.all()].filter(({ digest }) => this.find(digest) === undefined);
+    const { announceHost, zone } = this.#deps.config;
+    const swarms: SwarmReport[] = [];
+    for (const blob of this.#fetches.all()) swarms.push(blob.report());
+    for (const { swarmId, infoHash } of this.#offers.all()) {
+      if (this.#fetches.find(swarmId) === undefined)
+        swarms.push({ swarmId, infoHash, complete: true, eighths: 8, want: 0 });
+    }
     return {
       peerId: this.peerId,
       port: this.port,
       ...(announceHost === undefined ? {} : { host: announceHost }),
+      ...(zone === undefined ? {} : { zone }),
       origin: this.#deps.origin,
-      swarms: [
-        ...downloading.map((blob) => ({
-          swarmId: blob.swarmId,
-          infoHash: blob.infoHash,
-          complete: false,
-          want: Math.max(0, wantedPeers - blob.wires),
-        })),
-        ...seeding.map(({ swarmId, infoHash }) => ({ swarmId, infoHash, complete: true, want: 0 })),
-      ],
+      swarms,
     };
   }
 
-  /** Lets go of seeded blobs that nobody has asked for in a while. */
-  async #unloadIdle(): Promise<void> {
-    const now = this.#deps.clock.monotonicMs();
-    for (const [digest, blob] of [...this.#blobs]) {
-      const offer = this.#offers.get(digest);
-      if (offer === undefined || blob.download !== undefined) continue;
-      if (blob.wires > 0) offer.idleSinceMs = now;
-      // A source that the caller gave stays open with the blob: it could not be opened again.
-      else if (offer.source === undefined && now - offer.idleSinceMs > this.#deps.config.idleSeconds * 1000) {
-        await this.#unload(digest);
+  #tick(): void {
+    let due = this.#changed;
+    for (const blob of this.#loaded.all()) {
+      blob.tick();
+      due ||= blob.hungry;
+    }
+    const nowMs = this.#deps.clock.monotonicMs();
+    if (!due || nowMs - this.#announcedAtMs < CHANGES_MS) return;
+    this.#announcedAtMs = nowMs;
+    this.#changed = false;
+    this.#announces.soon();
+  }
+
+  #letGoOfIdle(): void {
+    const nowMs = this.#deps.clock.monotonicMs();
+    this.#loaded.unloadIdle(nowMs);
+    const idleMs = this.#deps.config.seedIdleSeconds * 1_000;
+    if (this.#deps.origin || idleMs === 0) return;
+    for (const offer of this.#offers.all()) {
+      if (nowMs - offer.askedAtMs > idleMs && (this.#loaded.get(offer.digest)?.wires ?? 0) === 0) {
+        this.unseed(offer.digest);
       }
     }
   }

@@ -9,17 +9,35 @@ import {
   type SwarmId,
   swarmIdOf,
 } from '../core/index.ts';
-import type { PieceSource } from './swarm.ts';
+import type { PieceSource, SeedShare } from './swarm.ts';
 
 /** A whole blob that this host offers: what a blob costs in memory while nobody asks for it. */
 export interface Offer {
   readonly digest: Digest;
+  readonly pieceLength: number;
   readonly swarmId: SwarmId;
   readonly infoHash: InfoHash;
   /** Where its pieces are read; without one, from the store. */
   readonly source: { readonly metainfo: Metainfo; readonly pieces: PieceSource } | undefined;
+  /** Which of the blob's origins this host is. */
+  share: SeedShare;
+  /** When it last had wires; of one that has none, since when it is idle. */
   idleSinceMs: number;
+  /** When a peer last asked for it, or this host read it. */
+  askedAtMs: number;
 }
+
+/** How a blob is offered. */
+interface OfferOptions {
+  /** Where its pieces are read; without one, from the store. */
+  readonly source?: PieceSource | undefined;
+  /** Without one, the one before stays. */
+  readonly share?: SeedShare | undefined;
+  readonly nowMs: number;
+}
+
+/** For whoever is not one of several origins. */
+const WHOLE_SHARE: SeedShare = { index: 0, of: 1 };
 
 /** Metainfo that was offered last, so that a blob that is asked for again and again is not decoded each time. */
 const METAINFO_CACHE_BYTES = 32 * 1024 * 1024;
@@ -47,15 +65,32 @@ export class Offers {
     return this.#offers.size;
   }
 
-  add(metainfo: Metainfo, pieces: PieceSource | undefined, nowMs: number): void {
-    const { digest } = metainfo;
+  /** Offers a blob, or offers it in another way. @returns whether peers have to be told of it */
+  add(metainfo: Metainfo, options: OfferOptions): boolean {
+    const { digest, pieceLength } = metainfo;
+    const { source: pieces, share, nowMs } = options;
+    const before = this.#offers.get(digest);
+    if (before !== undefined && before.pieceLength === pieceLength && before.source?.pieces === pieces) {
+      before.share = share ?? before.share;
+      before.askedAtMs = nowMs;
+      return false;
+    }
+    this.remove(digest);
     const swarmId = swarmIdOf(metainfo, this.#secret);
     const infoHash = infoHashOf(metainfo);
-    const source = pieces === undefined ? undefined : { metainfo, pieces };
-    this.remove(digest);
-    this.#offers.set(digest, { digest, swarmId, infoHash, source, idleSinceMs: nowMs });
+    this.#offers.set(digest, {
+      digest,
+      pieceLength,
+      swarmId,
+      infoHash,
+      source: pieces === undefined ? undefined : { metainfo, pieces },
+      share: share ?? before?.share ?? WHOLE_SHARE,
+      idleSinceMs: nowMs,
+      askedAtMs: nowMs,
+    });
     this.#digests.set(swarmId, digest).set(infoHash, digest);
-    if (source === undefined) this.#metainfo.set(digest, metainfo);
+    if (pieces === undefined) this.#metainfo.set(digest, metainfo);
+    return before?.swarmId !== swarmId;
   }
 
   /** @returns what was offered, so that the caller can close its source */

@@ -1,138 +1,161 @@
+import {
+  clearBit,
+  fillBits,
+  hasBit,
+  makeBits,
+  maskOfWord,
+  type PieceBits,
+  setBit,
+  wordOfBitfield,
+} from './piece-bits.ts';
+import { RarityBuckets } from './rarity-buckets.ts';
+import { SwarmPeer } from './swarm-peer.ts';
+
 /**
  * The neighbours of one download as the dispatcher sees them: what each has, how many copies of a piece are around, and
- * which pieces this host owns by rendezvous among its neighbours.
+ * which pieces this host owns by rendezvous among its neighbours. Peers are slot numbers, used again after a peer left.
  */
 export class PeerTable {
-  readonly #pieces: number;
+  readonly pieces: number;
+  /** Pieces that can be asked for, by how many neighbours that are not seeders have them. */
+  readonly rarity: RarityBuckets;
+  /** Pieces that no neighbour but seeders has. */
+  readonly unseen: PieceBits;
   readonly #self: number;
-  readonly #peers = new Map<number, SwarmPeer>();
-  readonly #copies: Uint16Array;
-  #mine: Uint8Array | undefined;
+  readonly #slots: (SwarmPeer | undefined)[] = [];
+  #leechers = 0;
+  #mine: PieceBits | undefined;
 
   constructor(pieces: number, self: number) {
-    this.#pieces = pieces;
+    this.pieces = pieces;
     this.#self = self;
-    this.#copies = new Uint16Array(pieces);
+    this.rarity = new RarityBuckets(pieces);
+    this.unseen = makeBits(pieces);
+    fillBits(this.unseen, pieces);
   }
 
-  add(id: number, seed: number, origin: boolean, limit: number): void {
-    this.#peers.set(id, new SwarmPeer({ id, seed, origin, limit, pieces: this.#pieces }));
+  /** Slots that have been in use so far: peers are found below this number. */
+  get slots(): number {
+    return this.#slots.length;
+  }
+
+  /** Neighbours that are not seeders. */
+  get leechers(): number {
+    return this.#leechers;
+  }
+
+  get(slot: number): SwarmPeer | undefined {
+    return this.#slots[slot];
+  }
+
+  add(slot: number, seed: number, origin: boolean, nowMs: number): void {
+    if (this.#slots[slot] !== undefined) this.remove(slot);
+    while (this.#slots.length < slot) this.#slots.push(undefined);
+    this.#slots[slot] = new SwarmPeer({ slot, seed, origin, pieces: this.pieces, nowMs });
+    this.#leechers++;
     this.#mine = undefined;
   }
 
-  remove(id: number): SwarmPeer | undefined {
-    const peer = this.#peers.get(id);
-    if (peer === undefined) return undefined;
-    this.#peers.delete(id);
-    if (!peer.seeder) for (let piece = 0; piece < this.#pieces; piece++) if (peer.has(piece)) this.#copies[piece]!--;
+  remove(slot: number): void {
+    const peer = this.#slots[slot];
+    if (peer === undefined) return;
+    this.#slots[slot] = undefined;
     this.#mine = undefined;
-    return peer;
-  }
-
-  get(id: number): SwarmPeer | undefined {
-    return this.#peers.get(id);
-  }
-
-  all(): IterableIterator<SwarmPeer> {
-    return this.#peers.values();
-  }
-
-  /** So that no wire is always the first to choose. */
-  inRandomOrder(random: () => number): SwarmPeer[] {
-    const peers = [...this.#peers.values()];
-    for (let last = peers.length - 1; last > 0; last--) {
-      const other = Math.floor(random() * (last + 1));
-      [peers[last], peers[other]] = [peers[other]!, peers[last]!];
-    }
-    return peers;
-  }
-
-  addPiece(id: number, piece: number): void {
-    const peer = this.#peers.get(id);
-    if (peer === undefined || !peer.add(piece)) return;
-    this.#copies[piece]!++;
-    if (peer.count === this.#pieces) this.#becomeSeeder(peer);
-  }
-
-  addAll(id: number): void {
-    const peer = this.#peers.get(id);
-    if (peer === undefined || peer.seeder) return;
-    for (let piece = 0; piece < this.#pieces; piece++) if (peer.add(piece)) this.#copies[piece]!++;
-    this.#becomeSeeder(peer);
-  }
-
-  /** How many neighbours that are not seeders have a piece. */
-  copies(piece: number): number {
-    return this.#copies[piece]!;
-  }
-
-  /** Whether a seeder that is no origin takes requests. */
-  hasOtherSeeder(): boolean {
-    for (const peer of this.#peers.values()) if (peer.seeder && !peer.origin && peer.unchoked) return true;
-    return false;
-  }
-
-  /** Whether this host is the rendezvous owner of a piece among itself and its neighbours that are not seeders. */
-  isMine(piece: number): boolean {
-    this.#mine ??= this.#computeMine();
-    return this.#mine[piece] === 1;
-  }
-
-  #becomeSeeder(peer: SwarmPeer): void {
-    for (let piece = 0; piece < this.#pieces; piece++) this.#copies[piece]!--;
-    peer.seeder = true;
-    this.#mine = undefined;
-  }
-
-  #computeMine(): Uint8Array {
-    const seeds = [...this.#peers.values()].filter((peer) => !peer.seeder).map((peer) => peer.seed);
-    const mine = new Uint8Array(this.#pieces);
-    for (let piece = 0; piece < this.#pieces; piece++) {
-      const own = weigh(this.#self, piece);
-      mine[piece] = seeds.every((seed) => weigh(seed, piece) <= own) ? 1 : 0;
-    }
-    return mine;
-  }
-}
-
-/** One neighbour. */
-export class SwarmPeer {
-  readonly id: number;
-  readonly seed: number;
-  readonly origin: boolean;
-  /** Pieces that may be outstanding at once. */
-  limit: number;
-  seeder = false;
-  unchoked = false;
-  progressAtMs = 0;
-  readonly outstanding = new Set<number>();
-  /** Asked for in vain since the last tick. */
-  readonly refused = new Set<number>();
-  readonly #bits: Uint8Array;
-  #count = 0;
-
-  constructor(options: { id: number; seed: number; origin: boolean; limit: number; pieces: number }) {
-    this.id = options.id;
-    this.seed = options.seed;
-    this.origin = options.origin;
-    this.limit = options.limit;
-    this.#bits = new Uint8Array((options.pieces + 7) >> 3);
-  }
-
-  get count(): number {
-    return this.#count;
-  }
-
-  has(piece: number): boolean {
-    return (this.#bits[piece >> 3]! & (1 << (piece & 7))) !== 0;
+    if (peer.seeder) return;
+    this.#leechers--;
+    this.#uncount(peer);
   }
 
   /** @returns whether it is new */
-  add(piece: number): boolean {
-    if (this.has(piece)) return false;
-    this.#bits[piece >> 3]! |= 1 << (piece & 7);
-    this.#count++;
+  addPiece(peer: SwarmPeer, piece: number): boolean {
+    if (peer.seeder || hasBit(peer.bits, piece) || peer.hasRefused(piece)) return false;
+    this.#count(peer, piece);
+    if (peer.count === this.pieces) this.#becomeSeeder(peer);
     return true;
+  }
+
+  /** All pieces of a BEP 3 bitfield; what it had stays. */
+  addBits(peer: SwarmPeer, bitfield: Uint8Array): void {
+    if (peer.seeder) return;
+    peer.forgive(Number.POSITIVE_INFINITY);
+    for (let word = 0; word < peer.bits.length; word++) {
+      const has = wordOfBitfield(bitfield, word) & maskOfWord(word, this.pieces);
+      let added = has & ~peer.bits[word]!;
+      while (added !== 0) {
+        const bit = Math.clz32(added);
+        added &= ~(0x80000000 >>> bit);
+        this.#count(peer, word * 32 + bit);
+      }
+    }
+    if (peer.count === this.pieces) this.#becomeSeeder(peer);
+  }
+
+  addAll(peer: SwarmPeer): void {
+    if (!peer.seeder) this.#becomeSeeder(peer);
+  }
+
+  /** Seeders that are no origins and take requests. */
+  otherSeeders(): number {
+    let count = 0;
+    for (const peer of this.#slots) if (peer?.seeder && !peer.origin && peer.unchoked) count++;
+    return count;
+  }
+
+  /** The least number of pieces that a neighbour has among those that are no seeders and have more than `count`. */
+  fewestAbove(count: number): number {
+    let fewest = this.pieces;
+    for (const peer of this.#slots) {
+      if (peer !== undefined && !peer.seeder && peer.count > count) fewest = Math.min(fewest, peer.count);
+    }
+    return fewest;
+  }
+
+  /** Pieces of which this host is the rendezvous owner among itself and its neighbours that are not seeders. */
+  mine(): PieceBits {
+    this.#mine ??= this.#computeMine();
+    return this.#mine;
+  }
+
+  #count(peer: SwarmPeer, piece: number): void {
+    setBit(peer.bits, piece);
+    peer.count++;
+    this.rarity.increase(piece);
+    clearBit(this.unseen, piece);
+  }
+
+  #uncount(peer: SwarmPeer): void {
+    peer.forgive(Number.POSITIVE_INFINITY);
+    for (let word = 0; word < peer.bits.length; word++) {
+      for (let left = peer.bits[word]!; left !== 0; ) {
+        const bit = Math.clz32(left);
+        left &= ~(0x80000000 >>> bit);
+        const piece = word * 32 + bit;
+        this.rarity.decrease(piece);
+        if (this.rarity.copies(piece) === 0) setBit(this.unseen, piece);
+      }
+    }
+  }
+
+  #becomeSeeder(peer: SwarmPeer): void {
+    this.#uncount(peer);
+    fillBits(peer.bits, this.pieces);
+    peer.count = this.pieces;
+    peer.seeder = true;
+    this.#leechers--;
+    this.#mine = undefined;
+  }
+
+  #computeMine(): PieceBits {
+    const seeds: number[] = [];
+    for (const peer of this.#slots) if (peer !== undefined && !peer.seeder) seeds.push(peer.seed);
+    const mine = makeBits(this.pieces);
+    for (let piece = 0; piece < this.pieces; piece++) {
+      const own = weigh(this.#self, piece);
+      let best = true;
+      for (let i = 0; best && i < seeds.length; i++) best = weigh(seeds[i]!, piece) <= own;
+      if (best) setBit(mine, piece);
+    }
+    return mine;
   }
 }
 

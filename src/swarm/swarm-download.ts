@@ -1,4 +1,4 @@
-import type { BlobInfo, PartialDownload } from '../castore/index.ts';
+import type { BlobInfo, LentBytes, PartialDownload } from '../castore/index.ts';
 import {
   type ByteRange,
   type Clock,
@@ -8,8 +8,10 @@ import {
   pieceCount,
   piecesOfRange,
 } from '../core/index.ts';
-import { type Command, Dispatcher } from './dispatcher.ts';
+import { REQUEST } from './command-buffer.ts';
+import { Dispatcher } from './dispatcher.ts';
 import { seedOfPeer } from './peer-table.ts';
+import { RangeWaiters } from './range-waiters.ts';
 import type { Download, DownloadProgress, DownloadReader } from './swarm.ts';
 import type { WireSession } from './wire-session.ts';
 
@@ -37,12 +39,13 @@ export class SwarmDownload implements Download {
   readonly #deps: DownloadDeps;
   readonly #dispatcher: Dispatcher;
   readonly #sessions = new Map<number, WireSession>();
-  readonly #waiters = new Set<Waiter>();
+  readonly #waiters = new RangeWaiters((piece) => this.has(piece));
   readonly #timer: NodeJS.Timeout;
   readonly #verify = Promise.withResolvers<void>();
   readonly #finish = Promise.withResolvers<BlobInfo>();
   #readers = 0;
   #committing = false;
+  #carryingOut = false;
   #ended: Error | undefined;
   #fromPeersBytes = 0;
   #fromOriginsBytes = 0;
@@ -66,10 +69,6 @@ export class SwarmDownload implements Download {
     for (const promise of [this.verified, this.finished]) promise.catch(() => {});
     this.#timer = setInterval(() => this.#tick(), TICK_MS);
     void this.#commitWhenWhole();
-  }
-
-  get prefixBytes(): number {
-    return this.#deps.partial.prefixBytes;
   }
 
   get pieceBitfield(): Uint8Array {
@@ -103,45 +102,44 @@ export class SwarmDownload implements Download {
 
   waitFor(range: ByteRange, signal?: AbortSignal): Promise<void> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
-    if (signal?.aborted === true) return Promise.reject(signal.reason);
     this.#checkRange(range);
     const { first, last } = piecesOfRange(range, this.metainfo.pieceLength);
-    const waiter: Waiter = { next: first, last, ...Promise.withResolvers<void>() };
-    if (this.#advance(waiter)) return Promise.resolve();
-    const onAbort = () => {
-      this.#waiters.delete(waiter);
-      waiter.reject(signal?.reason);
-    };
-    signal?.addEventListener('abort', onAbort, { once: true });
-    this.#waiters.add(waiter);
-    return waiter.promise.finally(() => signal?.removeEventListener('abort', onAbort));
+    return this.#waiters.wait(first, last, signal);
+  }
+
+  verifiedEnd({ offset, length }: ByteRange): number {
+    const { pieceLength } = this.metainfo;
+    let end = offset;
+    while (end < offset + length && this.has(Math.floor(end / pieceLength))) {
+      end = (Math.floor(end / pieceLength) + 1) * pieceLength;
+    }
+    return Math.min(end, offset + length);
   }
 
   async read(offset: number, length: number): Promise<Buffer> {
     this.#checkRange({ offset, length });
     const { pieceLength } = this.metainfo;
-    const parts: Buffer[] = [];
-    for (let at = offset; at < offset + length; ) {
-      const piece = Math.floor(at / pieceLength);
-      const inPiece = at - piece * pieceLength;
-      const take = Math.min(pieceLength - inPiece, offset + length - at);
-      parts.push(await this.readPiece(piece, inPiece, take));
-      at += take;
+    const bytes = Buffer.allocUnsafe(length);
+    for (let at = 0; at < length; ) {
+      const piece = Math.floor((offset + at) / pieceLength);
+      const inPiece = offset + at - piece * pieceLength;
+      const lent = await this.lend(piece, inPiece, Math.min(pieceLength - inPiece, length - at));
+      bytes.set(lent.bytes, at);
+      at += lent.bytes.length;
+      lent.release();
     }
-    return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
-  }
-
-  /** Bytes of one verified piece, for readers and for peers. */
-  readPiece(piece: number, offset: number, length: number): Promise<Buffer> {
-    return this.#deps.partial.read(piece, offset, length);
+    return bytes;
   }
 
   openReader(range: ByteRange): DownloadReader {
     const id = this.#readers++;
     const { pieceLength } = this.metainfo;
     const { last } = piecesOfRange(range, pieceLength);
+    let next = 0;
     const moveTo = (offset: number) => {
-      let next = Math.floor(offset / pieceLength);
+      this.#now();
+      // Never back: what was verified further on need not be looked at again for every step of a slow reader.
+      next = Math.max(next, Math.floor(offset / pieceLength));
       while (next <= last && this.has(next)) next++;
       if (next > last) this.#dispatcher.readerClosed(id);
       else this.#dispatcher.readerMoved(id, next, last);
@@ -152,6 +150,7 @@ export class SwarmDownload implements Download {
   }
 
   nextMissing(range: ByteRange): number | undefined {
+    this.#now();
     const { first, last } = piecesOfRange(range, this.metainfo.pieceLength);
     for (let piece = first; piece <= last; piece++) {
       if (!this.has(piece) && !this.#dispatcher.isArriving(piece)) return piece;
@@ -164,7 +163,7 @@ export class SwarmDownload implements Download {
     if (this.has(index)) return true;
     if (!(await this.#deps.partial.writePiece(index, bytes))) return false;
     this.#suppliedBytes += bytes.length;
-    this.#onVerified(index, undefined);
+    this.#onVerified(index, -1);
     return true;
   }
 
@@ -174,35 +173,70 @@ export class SwarmDownload implements Download {
     await this.#deps.partial.close();
   }
 
-  /** A wire to a peer of this blob. */
+  /** Memory for a piece that begins to come in. Whoever takes it ends with {@link onPiece} or {@link returnBuffer}. */
+  pieceBuffer(piece: number): Buffer {
+    return this.#deps.partial.pieceBuffer(piece);
+  }
+
+  returnBuffer(buffer: Buffer): void {
+    this.#deps.partial.returnBuffer(buffer);
+  }
+
+  /** Bytes of one verified piece, to be released. */
+  lend(piece: number, offset: number, length: number): LentBytes | Promise<LentBytes> {
+    return this.#deps.partial.lend(piece, offset, length);
+  }
+
+  /** A wire to a peer of this blob. Its id is a slot number that no other wire of the blob has now. */
   addSession(session: WireSession): void {
+    this.#now();
     this.#sessions.set(session.id, session);
     this.#dispatcher.peerJoined(session.id, seedOfPeer(session.peerId), session.origin);
   }
 
   removeSession(session: WireSession): void {
-    if (!this.#sessions.delete(session.id)) return;
+    if (this.#sessions.get(session.id) !== session) return;
+    this.#sessions.delete(session.id);
+    this.#now();
     this.#dispatcher.peerLeft(session.id);
     this.#carryOut();
   }
 
   onPeerHas(session: WireSession, piece: number): void {
+    this.#now();
     this.#dispatcher.peerHas(session.id, piece);
     this.#carryOut();
   }
 
+  /** @param bits a BEP 3 bitfield */
+  onPeerBits(session: WireSession, bits: Uint8Array): void {
+    this.#now();
+    this.#dispatcher.peerHasBits(session.id, bits);
+    this.#carryOut();
+  }
+
   onPeerHasAll(session: WireSession): void {
+    this.#now();
     this.#dispatcher.peerHasAll(session.id);
     this.#carryOut();
   }
 
   onUnchoked(session: WireSession): void {
+    this.#now();
     this.#dispatcher.peerUnchoked(session.id);
     this.#carryOut();
   }
 
   onChoked(session: WireSession): void {
+    this.#now();
     this.#dispatcher.peerChoked(session.id);
+    this.#carryOut();
+  }
+
+  /** A peer suggests a piece; heeded when it is an origin. */
+  onSuggested(session: WireSession, piece: number): void {
+    this.#now();
+    this.#dispatcher.peerSuggested(session.id, piece);
     this.#carryOut();
   }
 
@@ -211,72 +245,95 @@ export class SwarmDownload implements Download {
     else this.#fromPeersBytes += bytes;
     this.#deps.onReceived(session, bytes);
     if (!wanted) this.#waste(bytes);
+    this.#now();
     this.#dispatcher.progressed(session.id);
   }
 
   onRequestFailed(session: WireSession, piece: number): void {
+    this.#now();
     this.#dispatcher.requestFailed(session.id, piece);
     this.#carryOut();
   }
 
-  /** Checks, stores and announces a piece. Never rejects: a disk that fails ends the download. */
-  async onPiece(session: WireSession, piece: number, bytes: Buffer): Promise<void> {
-    if (this.#ended !== undefined) return;
+  /**
+   * Asks for the next piece at once, then checks, stores and announces this one. Never rejects: a disk that fails ends the
+   * download.
+   *
+   * @param buffer from {@link pieceBuffer}; it is this download's from now on
+   */
+  async onPiece(session: WireSession, piece: number, buffer: Buffer): Promise<void> {
+    if (this.#ended !== undefined) {
+      this.returnBuffer(buffer);
+      return;
+    }
+    const { length } = buffer;
     const known = this.has(piece);
+    this.#now();
+    this.#dispatcher.pieceReceived(session.id, piece);
+    this.#carryOut();
     let matches: boolean;
     try {
-      matches = await this.#deps.partial.writePiece(piece, bytes);
+      matches = await this.#deps.partial.writePiece(piece, buffer);
     } catch (error) {
       this.#end(error instanceof Error ? error : new Error(String(error)));
       return;
     }
-    if (known || !matches) this.#waste(bytes.length);
-    if (!matches) {
-      this.#dispatcher.requestFailed(session.id, piece);
-      this.#deps.ban(session);
-      this.#carryOut();
+    if (known || !matches) this.#waste(length);
+    // The wire may be gone by now, and its slot another's.
+    const from = this.#sessions.get(session.id) === session ? session.id : -1;
+    if (matches) {
+      this.#onVerified(piece, from);
       return;
     }
-    this.#onVerified(piece, session.id);
+    this.#now();
+    this.#dispatcher.requestFailed(from, piece);
+    this.#deps.ban(session);
+    this.#carryOut();
   }
 
-  #onVerified(piece: number, from: number | undefined): void {
+  #onVerified(piece: number, from: number): void {
+    this.#now();
     this.#dispatcher.pieceVerified(piece, from);
     this.#deps.announceHave(piece);
-    for (const waiter of this.#waiters) {
-      if (!this.#advance(waiter)) continue;
-      this.#waiters.delete(waiter);
-      waiter.resolve();
-    }
+    this.#waiters.onVerified();
     this.#carryOut();
     void this.#commitWhenWhole();
   }
 
   #tick(): void {
-    this.#dispatcher.tick(this.#deps.clock.monotonicMs());
+    this.#now();
+    this.#dispatcher.tick();
     this.#carryOut();
   }
 
-  #carryOut(): void {
-    if (this.#ended !== undefined) return;
-    for (const command of this.#dispatcher.takeCommands()) this.#carryOutOne(command);
+  #now(): void {
+    this.#dispatcher.advance(this.#deps.clock.monotonicMs());
   }
 
-  #carryOutOne({ kind, peer, piece }: Command): void {
+  /** Carries commands out, also those that come while it does so: a wire can fail in the middle of a request. */
+  #carryOut(): void {
+    if (this.#carryingOut) return;
+    this.#carryingOut = true;
+    const { commands } = this.#dispatcher;
+    try {
+      for (let index = 0; index < commands.count && this.#ended === undefined; index++) {
+        this.#carryOutOne(commands.kind(index), commands.peer(index), commands.piece(index));
+      }
+    } finally {
+      commands.clear();
+      this.#carryingOut = false;
+    }
+  }
+
+  #carryOutOne(kind: number, peer: number, piece: number): void {
     const session = this.#sessions.get(peer);
     if (session === undefined) return;
-    if (kind === 'request') {
+    if (kind === REQUEST) {
       session.request(piece);
       return;
     }
     this.#waste(session.bytesArrived(piece));
     session.cancel(piece);
-  }
-
-  /** Moves a waiter over verified pieces. @returns whether it has all it waits for */
-  #advance(waiter: Waiter): boolean {
-    while (waiter.next <= waiter.last && this.has(waiter.next)) waiter.next++;
-    return waiter.next > waiter.last;
   }
 
   async #commitWhenWhole(): Promise<void> {
@@ -297,8 +354,7 @@ export class SwarmDownload implements Download {
     if (this.#ended !== undefined) return;
     this.#ended = reason;
     clearInterval(this.#timer);
-    for (const waiter of this.#waiters) waiter.reject(reason);
-    this.#waiters.clear();
+    this.#waiters.end(reason);
     this.#verify.reject(reason);
     this.#finish.reject(reason);
   }
@@ -314,9 +370,4 @@ export class SwarmDownload implements Download {
       `bytes ${offset} to ${offset + length} are outside of blob ${this.metainfo.digest}, which has ${this.metainfo.length}`,
     );
   }
-}
-
-interface Waiter extends PromiseWithResolvers<void> {
-  next: number;
-  readonly last: number;
 }

@@ -23,6 +23,12 @@ export function addSwarmMetrics(metrics: Registry, swarm: Swarm): void {
       'Bytes received twice, or that did not match.',
       ({ wastedBytes }) => wastedBytes,
     ],
+    [
+      'shoal_swarm_turned_away_peers_total',
+      'Peers that were sent to others because a blob had all the wires that it may have.',
+      ({ turnedAway }) => turnedAway,
+    ],
+    ['shoal_swarm_banned_peers_total', 'Peers that sent bytes which do not match.', ({ banned }) => banned],
   ];
   for (const [name, help, read] of counters) {
     new Counter({
@@ -38,6 +44,7 @@ export function addSwarmMetrics(metrics: Registry, swarm: Swarm): void {
   const gauges: [string, string, (statistics: SwarmStatistics) => number][] = [
     ['shoal_swarm_wires', 'Wires to peers that are open.', ({ wires }) => wires],
     ['shoal_swarm_downloads', 'Blobs that are being fetched.', ({ downloads }) => downloads],
+    ['shoal_swarm_loaded_blobs', 'Blobs with wires or open files, downloads too.', ({ loaded }) => loaded],
     ['shoal_swarm_offered_blobs', 'Whole blobs that are offered to peers.', ({ seeding }) => seeding],
   ];
   for (const [name, help, read] of gauges) {

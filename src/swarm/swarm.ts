@@ -1,4 +1,4 @@
-import type { BlobInfo } from '../castore/index.ts';
+import type { BlobInfo, LentBytes } from '../castore/index.ts';
 import type { ByteRange, Digest, InfoHash, Metainfo, Peer, PeerId, SwarmId } from '../core/index.ts';
 
 /**
@@ -11,24 +11,53 @@ export interface Swarm extends AsyncDisposable {
   readonly peerId: PeerId;
   /** The port on which it takes BitTorrent connections. */
   readonly port: number;
-  /** Offers a whole blob to peers, under its swarm id and its info hash. Without a source it is read from the store. */
-  seed(metainfo: Metainfo, source?: PieceSource): void;
+  /**
+   * Offers a whole blob to peers, under its swarm id and its info hash. Without a source it is read from the store. `share`
+   * says which of the blob's origins this one is, so that each of them begins with other pieces.
+   */
+  seed(metainfo: Metainfo, source?: PieceSource, share?: SeedShare): void;
   /** Stops to offer a blob and closes its wires; its bytes stay. */
   unseed(digest: Digest): void;
-  /** Fetches a blob into the store. One download a blob: a second call joins the first. */
+  /**
+   * A blob of the store was read on this host: whoever needs it here, needs it elsewhere. An agent that had stopped to offer
+   * it, because no peer asked for it, offers it again. Cheap when it is offered already.
+   */
+  used(digest: Digest): void;
+  /**
+   * Fetches a blob into the store. One download a blob: a second call joins the first. When many are under way already it
+   * waits for its turn. @throws NoSpaceError; UnavailableError when the swarm is closing
+   */
   fetch(metainfo: Metainfo): Promise<Download>;
   /** The download of a blob that is on its way. */
   find(digest: Digest): Download | undefined;
+  /** Changes the limits that are given, at once; the others stay. */
+  setLimits(limits: Partial<SwarmLimits>): void;
   /** Bytes since the start, for metrics and the progress of `shoal up`. */
   statistics(): SwarmStatistics;
   /** Tells the tracker that this peer leaves, closes wires and port. Downloads end; their pieces stay for the next start. */
   close(): Promise<void>;
 }
 
+/** One of the origins that a blob belongs to: number `index` of `of`, counted from 0. */
+export interface SeedShare {
+  readonly index: number;
+  readonly of: number;
+}
+
+/** Bytes a second at sockets, overhead included; 0 for no limit. */
+export interface SwarmLimits {
+  readonly egressBytesPerSecond: number;
+  readonly ingressBytesPerSecond: number;
+  /** Of blobs that this host has whole; counts for `egressBytesPerSecond` too. */
+  readonly seedingEgressBytesPerSecond: number;
+}
+
 /** Where pieces of a seeded blob are read. The swarm closes it. */
 export interface PieceSource {
   /** Exactly `length` bytes from `offset`. */
   read(offset: number, length: number): Promise<Buffer>;
+  /** The same without a copy, where the source can; see castore's `LentBytes`. */
+  lend?(offset: number, length: number): LentBytes | Promise<LentBytes>;
   close(): Promise<void>;
 }
 
@@ -40,8 +69,8 @@ export interface Download {
   waitFor(range: ByteRange, signal?: AbortSignal): Promise<void>;
   /** Verified bytes. @throws InvalidRangeError when some are not verified yet */
   read(offset: number, length: number): Promise<Buffer>;
-  /** Bytes from the start that are verified without a gap. */
-  readonly prefixBytes: number;
+  /** Where the verified bytes end that begin at the range's start without a gap: its start for none, its end at most. */
+  verifiedEnd(range: ByteRange): number;
   /** Tells that a reader stands at `offset` and goes on to `end`, so that the pieces there come first. Close it when done. */
   openReader(range: ByteRange): DownloadReader;
   /** The first piece of a range that is neither verified nor on its way from a peer that answers; for other sources. */
@@ -85,7 +114,27 @@ export interface SwarmStatistics {
   readonly sentBytes: number;
   readonly wires: number;
   readonly downloads: number;
+  /** Blobs that are offered; most of them are not loaded. */
   readonly seeding: number;
+  /** Blobs with an open file or wires, downloads included. */
+  readonly loaded: number;
+  /** Peers that were sent to others, because there was no room. */
+  readonly turnedAway: number;
+  /** Peers that sent wrong bytes. */
+  readonly banned: number;
+}
+
+/** One swarm of a host, as the tracker is told. */
+export interface SwarmReport {
+  readonly swarmId: SwarmId;
+  readonly infoHash?: InfoHash;
+  /** The host leaves it. */
+  readonly event?: 'stopped';
+  readonly complete: boolean;
+  /** How many eighths of the blob the host has, 0 to 8. */
+  readonly eighths: number;
+  /** How many peers are asked for. */
+  readonly want: number;
 }
 
 /** What the swarm needs of the tracker: one announce for all blobs of the host. */
@@ -95,18 +144,29 @@ export interface Announcer {
       peerId: string;
       port: number;
       host?: string;
+      zone?: string;
       origin: boolean;
-      swarms: {
-        swarmId: SwarmId;
-        infoHash?: InfoHash;
-        event?: 'stopped';
-        complete: boolean;
-        want: number;
-      }[];
+      /** Numbers the announces of one run of the host; see the tracker's protocol. */
+      sequence?: number;
+      /** The last announce that was answered: this one holds what has changed after it. */
+      since?: number;
+      /** Swarms that are not named are left. */
+      full?: boolean;
+      swarms: SwarmReport[];
     },
     signal?: AbortSignal,
-  ): Promise<{ intervalMs: number; swarms: Readonly<Record<string, readonly AnnouncedPeer[]>> }>;
+  ): Promise<{
+    intervalMs: number;
+    /** The tracker does not know how this host stands: it is to announce all of its swarms at once. */
+    full?: boolean;
+    swarms: Readonly<Record<string, readonly AnnouncedPeer[]>>;
+  }>;
 }
 
 /** A peer as the tracker's answer has it. */
-export type AnnouncedPeer = Omit<Peer, 'id'> & { readonly id: string };
+export type AnnouncedPeer = Omit<Peer, 'id'> & {
+  readonly id: string;
+  /** How many eighths of the blob it has, 0 to 8. */
+  readonly eighths: number;
+  readonly zone?: string;
+};

@@ -1,73 +1,105 @@
 import { once } from 'node:events';
-import type { Socket } from 'node:net';
-import Wire from 'bittorrent-protocol';
 import type { Logger } from 'pino';
-import WebTorrent, { type Torrent, type WebTorrentPeer } from 'webtorrent';
+import type { Torrent } from 'webtorrent';
 import { formatAddress, type PeerAddress, type PeerId } from '../core/index.ts';
+import { Admission } from './wire-admission.ts';
+import { ListeningClient } from './wire-client.ts';
+import { type DialFailure, Dialler } from './wire-dialler.ts';
+import { WireHub, type WireLimits } from './wire-hub.ts';
+import type { PeerLink } from './wire-link.ts';
+
+export type { PeerLink } from './wire-link.ts';
 
 /**
- * WebTorrent as a transport: the only file that knows it.
+ * WebTorrent as a transport: with `wire-client.ts` the only file that knows it.
  *
- * WebTorrent keeps its listener, its dialling, handshakes, wire protocol and throttling. Of its torrents only the shell is
- * used: each *meeting point* (a swarm id or an info hash) is a torrent that never gets metadata, so that its own piece
- * selection, storage and metadata exchange stay off, and every wire is handed to us right after the handshake.
+ * WebTorrent keeps its listener, the handshakes, the extension protocol, and the life of a connection. Of its torrents only
+ * the shell is used: each *meeting point* (a swarm id or an info hash) is a torrent that never gets metadata, so that its own
+ * piece selection, storage and metadata exchange stay off, and every wire is handed to us right after the handshake. What
+ * goes through a socket is ours: see {@link PeerLink}.
  */
 export class Transport {
   readonly #client: ListeningClient;
+  readonly #hub: WireHub;
+  readonly #admission: Admission;
+  readonly #dialler: Dialler;
   readonly #logger: Logger;
+  #closing: Promise<void> | undefined;
 
-  private constructor(client: ListeningClient, logger: Logger) {
+  private constructor(options: TransportOptions, hub: WireHub, client: ListeningClient) {
+    const random = options.random ?? Math.random;
     this.#client = client;
-    this.#logger = logger;
+    this.#hub = hub;
+    this.#logger = options.logger;
+    this.#dialler = new Dialler(random);
+    this.#admission = new Admission({
+      admit: (socket, greeted) => client.admit(socket, greeted),
+      connections: () => client.links.size,
+      maxConnections: options.maxConnections,
+      maxPerAddress: options.maxConnectionsPerAddress ?? MAX_CONNECTIONS_PER_ADDRESS,
+      perSecond: options.acceptsPerSecond ?? ACCEPTS_PER_SECOND,
+      nowMs: () => performance.now(),
+      logger: options.logger,
+    });
   }
 
   /** Listens, and routes incoming handshakes through `find`. The caller closes it. @throws when the port is taken */
   static async open(options: TransportOptions): Promise<Transport> {
-    hardenWires();
-    const client = new ListeningClient(options);
-    await client.listenLoud(options.maxConnections);
-    client.on('error', (error: Error) => options.logger.warn({ err: error }, 'peer transport'));
-    return new Transport(client, options.logger);
+    const { logger, random = Math.random } = options;
+    const hub = new WireHub({ logger, random, nowMs: () => performance.now() });
+    const client = new ListeningClient(options, hub);
+    const transport = new Transport(options, hub, client);
+    client.listenTo((socket) => transport.#admission.take(socket));
+    try {
+      if (!client.listening) await once(client, 'listening');
+    } catch (error) {
+      hub.close();
+      throw error;
+    }
+    client.on('error', (error: Error) => logger.warn({ err: error }, 'peer transport'));
+    return transport;
   }
 
   get port(): number {
     return this.#client.torrentPort;
   }
 
-  /** Opens a meeting point; wires of both directions arrive at `onWire`. */
+  /** Opens a meeting point; wires of both directions arrive at `onWire`, after the handshake and before any message. */
   async meet(id: string, onWire: (link: PeerLink) => void): Promise<MeetingPoint> {
     const torrent = this.#client.add({ infoHash: id }, { announce: [], deselect: true, uploads: 1000 });
     torrent.on('error', (error: Error) => this.#logger.debug({ err: error, id }, 'meeting point'));
-    torrent._onWire = (wire, address) => {
+    torrent._onWire = (wire) => {
       torrent.wires.push(wire);
-      const peer = [...torrent._peers.values()].find((candidate) => candidate.wire === wire);
-      if (peer === undefined) return wire.destroy();
-      // We dial again ourselves when the tracker says so; WebTorrent would do it three times whatever the reason was.
-      peer.retries = Number.POSITIVE_INFINITY;
-      peer.conn?.setNoDelay(true);
       // WebTorrent sends our handshake of an incoming wire right after this call: no message may go before it.
       queueMicrotask(() => {
-        if (wire.destroyed || torrent.destroyed) return;
+        const link = this.#client.links.get(wire);
+        if (link === undefined || link.closed || torrent.destroyed) return wire.destroy();
         wire.setKeepAlive(true);
-        onWire(new PeerLink(wire, peer, address ?? peer.id));
+        onWire(link);
       });
     };
     if (torrent.infoHash === undefined) await once(torrent, 'infoHash');
-    return new MeetingPoint(torrent);
+    return new MeetingPoint(torrent, this.#client, this.#dialler);
   }
 
-  /** Bytes a second that leave this process through wires; 0 for no limit. Takes effect at once. */
-  limitEgress(bytesPerSecond: number): void {
-    this.#client.throttleUpload(bytesPerSecond === 0 ? -1 : bytesPerSecond);
+  /** Bytes a second through all wires of this process. Takes effect at once. */
+  setLimits(limits: WireLimits): void {
+    this.#hub.setLimits(limits);
   }
 
-  /** Bytes a second that come in; 0 for no limit. */
-  limitIngress(bytesPerSecond: number): void {
-    this.#client.throttleDownload(bytesPerSecond === 0 ? -1 : bytesPerSecond);
+  /** Closes port and wires; a second call waits for the first. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
   }
 
-  async close(): Promise<void> {
+  async #close(): Promise<void> {
+    this.#dialler.close();
+    this.#admission.close();
+    // Also those whose blob is still being looked up, which belong to no meeting point yet.
+    for (const link of [...this.#client.links.values()]) link.close();
     await new Promise<void>((resolve) => this.#client.destroy(() => resolve()));
+    this.#hub.close();
   }
 }
 
@@ -79,27 +111,49 @@ export interface TransportOptions {
   readonly port: number;
   /** Incoming and outgoing, over all blobs. */
   readonly maxConnections: number;
+  /** Incoming from one address, default 256: many hosts can be behind one, and a cluster on one machine is. */
+  readonly maxConnectionsPerAddress?: number;
+  /** Incoming a second, default 50; the rest waits in turn. */
+  readonly acceptsPerSecond?: number;
   /** The meeting point of an id that a peer asks for, opened on demand; `undefined` closes its connection. */
   readonly find: (id: string) => Promise<MeetingPoint | undefined>;
   readonly logger: Logger;
+  /** 0 to 1; for jitter and the choice of whom to unchoke. */
+  readonly random?: () => number;
 }
 
 /** All wires of one swarm id or info hash. */
 export class MeetingPoint {
   readonly torrent: Torrent;
+  readonly #client: ListeningClient;
+  readonly #dialler: Dialler;
+  /** Addresses that are being dialled, or wait for it. */
+  readonly #dialling = new Set<string>();
 
-  constructor(torrent: Torrent) {
+  constructor(torrent: Torrent, client: ListeningClient, dialler: Dialler) {
     this.torrent = torrent;
+    this.#client = client;
+    this.#dialler = dialler;
   }
 
-  /** Dials a peer, unless it is dialled or connected already. */
-  dial(address: PeerAddress): void {
-    if (this.torrent.destroyed) return;
+  /**
+   * Dials a peer, unless it is dialled or connected already; a few at a time, the rest in turn. One that closes before its
+   * handshake (it may be about to load the blob) is dialled again after 50 to 100 ms, three times. `onFailed` comes once,
+   * when no wire came of it.
+   */
+  dial(address: PeerAddress, onFailed: (reason: DialFailure) => void = () => {}): void {
     const id = formatAddress(address);
-    if (this.torrent._peers.has(id)) return;
-    this.torrent.addPeer(id);
-    const peer = this.torrent._peers.get(id);
-    if (peer !== undefined) peer.retries = Number.POSITIVE_INFINITY;
+    if (this.torrent.destroyed || this.#dialling.has(id) || this.torrent._peers.has(id)) return;
+    this.#dialling.add(id);
+    const queued = this.#dialler.add({
+      connect: (done) => this.#client.dial(this.torrent, address, done),
+      cancelled: () => this.torrent.destroyed,
+      onFailed,
+      onEnded: () => this.#dialling.delete(id),
+    });
+    if (queued) return;
+    this.#dialling.delete(id);
+    queueMicrotask(() => onFailed('refused'));
   }
 
   /** Closes all wires. */
@@ -108,119 +162,5 @@ export class MeetingPoint {
   }
 }
 
-/** One wire to one peer, after the handshake. */
-export class PeerLink {
-  readonly wire: Wire;
-  readonly address: string;
-  readonly #peer: WebTorrentPeer;
-
-  constructor(wire: Wire, peer: WebTorrentPeer, address: string) {
-    this.wire = wire;
-    this.address = address;
-    this.#peer = peer;
-    // A listener for good: a wire that fails in between must not end the process.
-    wire.on('error', () => this.close());
-  }
-
-  get peerId(): string {
-    return this.wire.peerId;
-  }
-
-  /** Whether this host dialled. */
-  get outgoing(): boolean {
-    return this.wire.type.includes('Outgoing');
-  }
-
-  /** Calls back with the number of bytes whenever some have been handed to the socket. */
-  onSent(listener: (bytes: number) => void): void {
-    this.#peer.on('upload', listener);
-  }
-
-  close(): void {
-    this.#peer.destroy();
-  }
-}
-
-/** Longest message taken: a block of 128 KiB with its head, or the bitfield of a blob of 100 GiB. */
-const MAX_MESSAGE_BYTES = 128 * 1024 + 64;
-
-/** A connection may take this long to say which blob it wants; WebTorrent would wait 25 s. */
-const HANDSHAKE_TIMEOUT_MS = 5_000;
-
-class ListeningClient extends WebTorrent {
-  readonly #find: TransportOptions['find'];
-
-  constructor(options: TransportOptions) {
-    super({
-      peerId: options.peerId,
-      // Handed to net.Server.listen as it is: that is how a host can be chosen.
-      torrentPort: { host: options.host, port: options.port },
-      maxConns: options.maxConnections,
-      dht: false,
-      lsd: false,
-      tracker: false,
-      utp: false,
-      utPex: false,
-      natUpnp: false,
-      natPmp: false,
-      webSeeds: false,
-      secure: 0,
-    });
-    this.#find = options.find;
-  }
-
-  override async get(id: string): Promise<Torrent | null> {
-    return (await this.#find(id))?.torrent ?? null;
-  }
-
-  /** Resolves once the port is open; rejects when it cannot be. */
-  async listenLoud(maxConnections: number): Promise<void> {
-    const pool = this._connPool;
-    if (pool === null) throw new Error('webtorrent made no connection pool');
-    pool.tcpServer.maxConnections = maxConnections;
-    pool.tcpServer.prependListener('connection', (socket: Socket) => closeUnlessGreeted(socket));
-    if (!this.listening) await once(this, 'listening');
-  }
-}
-
-function closeUnlessGreeted(socket: Socket): void {
-  socket.setNoDelay(true);
-  const timer = setTimeout(() => {
-    if (socket.bytesRead < 68) socket.destroy();
-  }, HANDSHAKE_TIMEOUT_MS);
-  timer.unref();
-  socket.once('close', () => clearTimeout(timer));
-}
-
-const hardened = Symbol('shoal hardened');
-
-/**
- * Guards all wires of this process against hostile messages: a length beyond what we ever need, or bytes that make the
- * parser throw, close the one wire. Also empties `_debug`, which formats a string for every message. Done once, at the
- * prototype, because a peer's first messages can come in before the wire is handed to us.
- */
-function hardenWires(): void {
-  const prototype = Wire.prototype as Wire & { [hardened]?: true };
-  if (prototype[hardened] === true) return;
-  const { _processBuffer: parse, _onMessageLength: onMessageLength, _debug: debug } = prototype;
-  for (const member of [parse, onMessageLength, debug]) {
-    if (typeof member !== 'function') throw new Error('bittorrent-protocol has changed: see src/swarm/transport.ts');
-  }
-  prototype._onMessageLength = function (this: Wire, bytes: Uint8Array): void {
-    // The protocol reads a signed number: 4 GiB would pass for a keep-alive.
-    if (bytes[0]! >= 0x80) throw new RangeError('message length of 2 GiB or more');
-    onMessageLength.call(this, bytes);
-  };
-  prototype._processBuffer = function (this: Wire): void {
-    try {
-      parse.call(this);
-    } catch {
-      this.destroy(); // Whatever the peer sent, it costs this wire only.
-      return;
-    }
-    // MAX_VALUE is what the protocol sets itself after the wire has finished.
-    if (this._parserSize > MAX_MESSAGE_BYTES && this._parserSize !== Number.MAX_VALUE) this.destroy();
-  };
-  prototype._debug = () => {};
-  prototype[hardened] = true;
-}
+const MAX_CONNECTIONS_PER_ADDRESS = 256;
+const ACCEPTS_PER_SECOND = 50;

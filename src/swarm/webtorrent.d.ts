@@ -1,6 +1,6 @@
 /**
- * The members of webtorrent 3.0.21 and bittorrent-protocol 5.0.9 that `transport.ts` uses, private ones included. Written
- * by hand, because the published types are of an older major. `test/swarm/transport.test.ts` fails when an upgrade moves one.
+ * The members of webtorrent 3.0.21 and bittorrent-protocol 5.0.9 that this folder uses, private ones included. Written by
+ * hand, because the published types are of an older major. `test/swarm/transport.test.ts` fails when an upgrade moves one.
  */
 declare module 'webtorrent' {
   import type { EventEmitter } from 'node:events';
@@ -10,10 +10,31 @@ declare module 'webtorrent' {
   export interface WebTorrentPeer extends EventEmitter {
     readonly id: string;
     readonly type: string;
-    readonly conn: Socket | null;
+    readonly destroyed: boolean;
     readonly wire: Wire | null;
-    retries: number;
+    readonly throttleGroups: ThrottleGroups;
+    /** `ip:port` of the other end. */
+    readonly addr: string | null;
+    conn: Socket | null;
+    onConnect(): void;
+    setThrottlePipes(): void;
     destroy(error?: Error): void;
+  }
+
+  export interface PeerClass {
+    readonly prototype: WebTorrentPeer;
+    createTCPOutgoingPeer(
+      address: string,
+      torrent: Torrent,
+      throttleGroups: ThrottleGroups,
+      source: string,
+      secure: number,
+    ): WebTorrentPeer;
+  }
+
+  export interface ThrottleGroups {
+    readonly down: { destroy(): void };
+    readonly up: { destroy(): void };
   }
 
   export interface Torrent extends EventEmitter {
@@ -22,13 +43,14 @@ declare module 'webtorrent' {
     readonly wires: Wire[];
     readonly _peers: Map<string, WebTorrentPeer>;
     _onWire(wire: Wire, address?: string): void;
-    addPeer(address: string): boolean;
+    _addPeer(address: string, type: 'tcp', source: string): WebTorrentPeer | null;
+    _registerPeer(peer: WebTorrentPeer): void;
     destroy(callback?: () => void): void;
   }
 
   export interface ConnPool {
-    readonly tcpServer: Server;
-    _onTCPConnectionBound: (socket: Socket) => void;
+    readonly tcpServer: Server & { pauseOnConnect: boolean };
+    readonly _onTCPConnectionBound: (socket: Socket) => void;
   }
 
   export default class WebTorrent extends EventEmitter {
@@ -37,10 +59,10 @@ declare module 'webtorrent' {
     readonly listening: boolean;
     readonly torrentPort: number;
     readonly _connPool: ConnPool | null;
+    maxConns: number;
+    throttleGroups: ThrottleGroups;
     add(torrent: { infoHash: string }, options: Record<string, unknown>): Torrent;
     get(infoHash: string): Promise<Torrent | null>;
-    throttleUpload(bytesPerSecond: number): void;
-    throttleDownload(bytesPerSecond: number): void;
     destroy(callback?: (error?: Error) => void): void;
   }
 }
@@ -48,34 +70,38 @@ declare module 'webtorrent' {
 declare module 'bittorrent-protocol' {
   import type { EventEmitter } from 'node:events';
 
-  type RequestCallback = (error: Error | null, block?: Uint8Array) => void;
-
   export default class Wire extends EventEmitter {
     readonly peerId: string;
     readonly type: string;
     readonly destroyed: boolean;
     readonly hasFast: boolean;
     readonly amChoking: boolean;
-    readonly peerChoking: boolean;
-    readonly peerInterested: boolean;
-    /** A BitField, or one whose `get` always answers true after a have-all. */
-    readonly peerPieces: { get(index: number): boolean; readonly buffer: Uint8Array; readonly setAll?: unknown };
-    _parserSize: number;
-    _processBuffer(): void;
-    _onMessageLength(bytes: Uint8Array): void;
+    readonly peerExtensions: { readonly extended?: boolean };
+    /** Names of our extensions by number. */
+    readonly extendedMapping: Readonly<Record<number, string>>;
+    /** Numbers of the peer's extensions by name. */
+    readonly peerExtendedMapping: Readonly<Record<string, number>>;
+    readonly peerExtendedHandshake: Readonly<Record<string, unknown>>;
+    readonly extendedHandshake: Record<string, unknown>;
+    _push(bytes: Uint8Array): boolean;
     _debug(...parts: unknown[]): void;
+    /** The handshake without its first byte. */
+    _onHandshakeBuffer(handshake: Uint8Array): void;
+    _onChoke(): void;
+    _onUnchoke(): void;
+    _onInterested(): void;
+    _onUninterested(): void;
+    _onExtended(id: number, body: Uint8Array): void;
+    use(extension: new (wire: Wire) => object): void;
     setKeepAlive(enable: boolean): void;
     interested(): void;
     uninterested(): void;
     unchoke(): void;
     choke(): void;
-    have(index: number): void;
     haveAll(): void;
     haveNone(): void;
     bitfield(bits: Uint8Array): void;
-    request(index: number, offset: number, length: number, callback: RequestCallback): void;
-    cancel(index: number, offset: number, length: number): void;
-    reject(index: number, offset: number, length: number): void;
+    extended(name: string, body: Uint8Array): void;
     destroy(): void;
   }
 }

@@ -33,7 +33,7 @@ export function parseForeignAnnounce(query: string): ForeignAnnounce {
     throw new BadRequestError(`the query has ${query.length} characters, expected ${MAX_QUERY_LENGTH} at most`);
   }
   const parameters = splitQuery(query);
-  const text = (name: string) => parameters.get(name)?.toString('latin1');
+  const text = (name: string) => parameters.get(name);
   return {
     infoHash: toInfoHash(hashHex(parameters, 'info_hash')),
     peerId: readPeerId(parameters),
@@ -47,11 +47,11 @@ export function parseForeignAnnounce(query: string): ForeignAnnounce {
 }
 
 /**
- * The parameters of a query as bytes: hashes and ids are binary, so no step may take them for UTF-8. `+` stays `+`, since
- * clients write a space as `%20`. The first of several equal names counts.
+ * The parameters of a query, one character a byte (latin1): hashes and ids are binary, so no step may take them for UTF-8.
+ * `+` stays `+`, since clients write a space as `%20`. The first of several equal names counts.
  */
-function splitQuery(query: string): Map<string, Buffer> {
-  const parameters = new Map<string, Buffer>();
+function splitQuery(query: string): Map<string, string> {
+  const parameters = new Map<string, string>();
   for (const pair of query.split('&')) {
     const equals = pair.indexOf('=');
     if (equals <= 0) continue;
@@ -61,23 +61,41 @@ function splitQuery(query: string): Map<string, Buffer> {
   return parameters;
 }
 
-function percentDecode(name: string, text: string): Buffer {
-  // One character a byte: what is left once every escape is replaced is latin1 throughout, or no valid request line.
-  const decoded = text.replace(/%([0-9a-f]{2})?/gi, (_escape, hex: string | undefined) => {
-    if (hex === undefined) throw new BadRequestError(`${name} has a "%" without two hex digits behind it`);
-    return String.fromCharCode(Number.parseInt(hex, 16));
-  });
-  return Buffer.from(decoded, 'latin1');
+const PERCENT = 0x25;
+
+/** What is left beside the escapes is ASCII, or the request line was none. */
+function percentDecode(name: string, text: string): string {
+  if (!text.includes('%')) return text;
+  const bytes = Buffer.allocUnsafe(text.length);
+  let length = 0;
+  for (let at = 0; at < text.length; at++) {
+    let byte = text.charCodeAt(at);
+    if (byte === PERCENT) {
+      byte = hexDigit(text, at + 1) * 16 + hexDigit(text, at + 2);
+      if (Number.isNaN(byte)) throw new BadRequestError(`${name} has a "%" without two hex digits behind it`);
+      at += 2;
+    }
+    bytes[length++] = byte;
+  }
+  return bytes.toString('latin1', 0, length);
 }
 
-function hashHex(parameters: ReadonlyMap<string, Buffer>, name: string): string {
+/** The value of a hex digit; `NaN` for anything else, and behind the end. */
+function hexDigit(text: string, at: number): number {
+  const code = text.charCodeAt(at);
+  if (code >= 0x30 && code <= 0x39) return code - 0x30;
+  const letter = code | 0x20;
+  return letter >= 0x61 && letter <= 0x66 ? letter - 0x61 + 10 : Number.NaN;
+}
+
+function hashHex(parameters: ReadonlyMap<string, string>, name: string): string {
   const bytes = parameters.get(name);
   if (bytes === undefined) throw new BadRequestError(`${name} is missing`);
-  if (bytes.length === HASH_BYTES) return bytes.toString('hex');
+  if (bytes.length === HASH_BYTES) return Buffer.from(bytes, 'latin1').toString('hex');
   throw new BadRequestError(`${name} has ${bytes.length} bytes, expected ${HASH_BYTES}, percent-encoded`);
 }
 
-function readPeerId(parameters: ReadonlyMap<string, Buffer>): PeerId {
+function readPeerId(parameters: ReadonlyMap<string, string>): PeerId {
   const hex = hashHex(parameters, 'peer_id');
   const id = findPeerId(hex);
   if (id !== undefined) return id;

@@ -3,6 +3,7 @@ import { ServiceClient } from '../http/index.ts';
 import {
   type AnnounceAnswer,
   type AnnounceRequest,
+  decodeAnnounceAnswer,
   decodeMetainfoAnswer,
   type MetainfoAnswer,
   trackerRoutes,
@@ -31,9 +32,10 @@ export class TrackerClient {
 
   /** Reports all swarms of this host, and gets peers for those that want some. */
   async announce(request: AnnounceRequest, signal?: AbortSignal): Promise<AnnounceAnswer> {
-    return this.#tryEach((client) => {
+    return this.#tryEach(async (client) => {
       const path = trackerRoutes.announce;
-      return client.json({ method: 'POST', path, json: request, timeoutMs: ANNOUNCE_TIMEOUT_MS, signal });
+      const timeoutMs = ANNOUNCE_TIMEOUT_MS;
+      return decodeAnnounceAnswer(await client.json({ method: 'POST', path, json: request, timeoutMs, signal }));
     });
   }
 

@@ -1,9 +1,9 @@
 import { Compile } from 'typebox/compile';
-import { BadRequestError, findPeerId, toInfoHash, toSwarmId } from '../core/index.ts';
-import { handOut, MAX_PEERS_PER_SWARM, sampleSizesFor } from './hand-out.ts';
-import { type AnnounceIntervals, intervalFor, timeToLiveMs } from './intervals.ts';
+import { BadRequestError, type InfoHash, type PeerId, type SwarmId } from '../core/index.ts';
+import { drawSizesFor, type HandOutPolicy, handOut, MAX_PEERS_PER_SWARM } from './hand-out.ts';
+import { type AnnounceIntervals, intervalsFor, timesToLive } from './intervals.ts';
 import { isHostAddress, normaliseAddress } from './ip-address.ts';
-import type { AnnouncingHost, PeerStore } from './peer-store.ts';
+import type { AnnouncingHost, HostReport, PeerStore, SwarmReport, TrackedPeer } from './peer-store.ts';
 import { type AnnounceAnswer, type AnnouncedSwarm, type AnnounceRequest, AnnounceRequestSchema } from './protocol.ts';
 import { type Random, shuffled } from './random-sample.ts';
 
@@ -12,6 +12,7 @@ export interface ClusterAnnouncerDeps {
   readonly peerStore: PeerStore;
   readonly random: Random;
   readonly intervals: AnnounceIntervals;
+  readonly policy: HandOutPolicy;
 }
 
 /** Peers in one answer, all swarms together: some megabytes of JSON. A host that wants more gets some in each answer. */
@@ -19,7 +20,7 @@ const MAX_PEERS_PER_ANSWER = 10_000;
 
 const FAULTS_SHOWN = 5;
 
-/** Answers the announces of Shoal's own hosts: all swarms of a host in one request. */
+/** Answers the announces of Shoal's own hosts: what has changed in all swarms of a host in one request. */
 export class ClusterAnnouncer {
   readonly #deps: ClusterAnnouncerDeps;
   readonly #validator = Compile(AnnounceRequestSchema);
@@ -38,21 +39,14 @@ export class ClusterAnnouncer {
   async announce(body: unknown, remoteAddress: string | undefined): Promise<AnnounceAnswer> {
     const request = this.#checked(body);
     const host = hostOf(request, remoteAddress);
-    // The last word on a swarm counts, should one be named twice.
-    const swarms = [...new Map(request.swarms.map((swarm) => [swarm.swarmId, swarm])).values()];
-    const stays = swarms.filter(({ event }) => event !== 'stopped');
-    const stopped = swarms.filter(({ event }) => event === 'stopped');
-    const intervalMs = intervalFor(host, stays, this.#deps.intervals);
-    const { peerStore } = this.#deps;
-    if (stopped.length > 0) {
-      await peerStore.remove(
-        host.id,
-        stopped.map(({ swarmId }) => toSwarmId(swarmId)),
-      );
-    }
-    // Put before sampling: of two that join at the same moment, one at least learns of the other.
-    if (stays.length > 0) await peerStore.put(host, stays.map(reportOf), timeToLiveMs(intervalMs));
-    return { intervalMs, swarms: await this.#peersFor(host, stays) };
+    const swarms = lastWords(request.swarms);
+    const intervalsMs = intervalsFor(host, this.#deps.intervals);
+    // Reported before sampling: of two that join at the same moment, one at least learns of the other.
+    const outcome = await this.#deps.peerStore.report(host, reportOf(request, swarms), timesToLive(intervalsMs));
+    if (outcome === 'unknown') return { intervalMs: intervalsMs.downloading, full: true, swarms: {} };
+    // Whoever sent it has been answered on a newer one, and waits for this no more.
+    if (outcome === 'late') return { intervalMs: intervalsMs.downloading, swarms: {} };
+    return { intervalMs: intervalsMs[outcome], swarms: await this.#peersFor(host, swarms) };
   }
 
   #checked(body: unknown): AnnounceRequest {
@@ -62,31 +56,37 @@ export class ClusterAnnouncer {
     throw new BadRequestError(`the announce is malformed: ${shown}${faults.length > FAULTS_SHOWN ? '; …' : ''}`);
   }
 
-  async #peersFor(host: AnnouncingHost, stays: readonly AnnouncedSwarm[]): Promise<AnnounceAnswer['swarms']> {
-    const { peerStore, random } = this.#deps;
-    const asks = limited(
-      stays.filter(({ want }) => want > 0).map(({ swarmId, complete, want }) => ({ swarmId, complete, want })),
-      random,
-    ).map(({ swarmId, complete, want }) => ({ swarmId, want, asker: { ...host, complete } }));
-    if (asks.length === 0) return {};
-    const requests = asks.map(({ swarmId, asker, want }) => ({
-      swarm: toSwarmId(swarmId),
-      ...sampleSizesFor(asker, want),
-    }));
-    const samples = await peerStore.sample(requests);
-    return Object.fromEntries(
-      asks.map(({ swarmId, asker, want }, index) => {
-        return [swarmId, handOut({ candidates: samples[index]!, asker, want, random })];
-      }),
+  async #peersFor(host: AnnouncingHost, swarms: readonly AnnouncedSwarm[]): Promise<Record<string, TrackedPeer[]>> {
+    const { peerStore, random, policy } = this.#deps;
+    const wishes = swarms.filter(({ want, event }) => want > 0 && event !== 'stopped');
+    if (wishes.length === 0) return {};
+    const asks = limited(wishes, random).map((swarm) => {
+      return { swarmId: swarm.swarmId, want: swarm.want, asker: { ...host, ...stateOf(swarm) } };
+    });
+    const samples = await peerStore.sample(
+      asks.map(({ swarmId, asker, want }) => ({ swarm: swarmId as SwarmId, ...drawSizesFor(asker, want, policy) })),
     );
+    const answer: Record<string, TrackedPeer[]> = {};
+    for (let index = 0; index < asks.length; index++) {
+      const { swarmId, asker, want } = asks[index]!;
+      answer[swarmId] = handOut({ candidates: samples[index]!, asker, want, policy, random });
+    }
+    return answer;
   }
 }
 
+/** The last word on a swarm counts, should one be named twice; among such as stay that comes by itself. */
+function lastWords(swarms: readonly AnnouncedSwarm[]): readonly AnnouncedSwarm[] {
+  if (!swarms.some(({ event }) => event === 'stopped')) return swarms;
+  const last = new Map(swarms.map((swarm) => [swarm.swarmId, swarm]));
+  return last.size === swarms.length ? swarms : [...last.values()];
+}
+
 /** Cuts the wishes of one request to what one answer may have; who goes short is random, so that no swarm starves. */
-function limited<T extends { readonly want: number }>(asks: readonly T[], random: Random): T[] {
+function limited(asks: readonly AnnouncedSwarm[], random: Random): readonly AnnouncedSwarm[] {
   let left = MAX_PEERS_PER_ANSWER;
-  const fits = asks.length * MAX_PEERS_PER_SWARM <= left;
-  return (fits ? asks : shuffled(asks, random)).map((ask) => {
+  if (asks.length * MAX_PEERS_PER_SWARM <= left) return asks;
+  return shuffled(asks, random).map((ask) => {
     const want = Math.min(ask.want, left);
     left -= want;
     return { ...ask, want };
@@ -94,19 +94,31 @@ function limited<T extends { readonly want: number }>(asks: readonly T[], random
 }
 
 function hostOf(request: AnnounceRequest, remoteAddress: string | undefined): AnnouncingHost {
-  const id = findPeerId(request.peerId);
   const host = normaliseAddress(request.host ?? remoteAddress ?? '');
-  if (id === undefined || host === undefined || !isHostAddress(host)) {
+  if (host === undefined || !isHostAddress(host)) {
     const given = JSON.stringify(request.host ?? remoteAddress ?? null);
     throw new BadRequestError(`/host is ${given}, expected the IP address of a host, such as 10.0.0.7 or fd00::7`);
   }
-  return { id, host, port: request.port, origin: request.origin };
+  const { peerId, port, origin, zone } = request;
+  return { id: peerId as PeerId, host, port, origin, zone };
 }
 
-function reportOf({ swarmId, infoHash, complete }: AnnouncedSwarm) {
-  return {
-    swarm: toSwarmId(swarmId),
-    complete,
-    infoHash: infoHash === undefined ? undefined : toInfoHash(infoHash),
-  };
+/** Ids and hashes are what their types say: the schema has checked them. */
+function reportOf(
+  { sequence, since = 0, full = false }: AnnounceRequest,
+  swarms: readonly AnnouncedSwarm[],
+): HostReport {
+  const joined: SwarmReport[] = [];
+  const left: SwarmId[] = [];
+  for (const swarm of swarms) {
+    const swarmId = swarm.swarmId as SwarmId;
+    if (swarm.event === 'stopped') left.push(swarmId);
+    else joined.push({ swarm: swarmId, ...stateOf(swarm), infoHash: swarm.infoHash as InfoHash | undefined });
+  }
+  return { sequence, since, full, joined, left };
+}
+
+/** A peer is complete when it says so: eight eighths of a blob whose digest is still to be checked are none. */
+function stateOf({ complete, eighths = 0 }: AnnouncedSwarm): { complete: boolean; eighths: number } {
+  return { complete, eighths: complete ? 8 : Math.min(eighths, 7) };
 }

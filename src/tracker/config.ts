@@ -66,12 +66,30 @@ export const TrackerConfigSchema = Type.Object(
         'for two and a half intervals is dropped.',
     }),
     idleAnnounceIntervalMs: Type.Integer({
-      default: 30_000,
+      default: 60_000,
       minimum: 100,
       maximum: 3_600_000,
       unit: 'ms',
       description:
-        'The same for agents that only have complete blobs, and for foreign BitTorrent clients (in whole seconds there).',
+        'The same for agents that only have complete blobs that nobody has asked for lately, and for foreign BitTorrent ' +
+        'clients (in whole seconds there). Agents whose complete blobs are asked for: five announce intervals, this at most.',
+    }),
+    zoneShare: Type.Number({
+      default: 0.5,
+      minimum: 0,
+      maximum: 1,
+      description:
+        'The share of the agents handed to a host that are of its own zone (`swarm.zone`), where there are enough; the rest ' +
+        'are of others, so that no zone is cut off. 0 takes no notice of zones.',
+    }),
+    originWires: Type.Integer({
+      default: 60,
+      minimum: 1,
+      maximum: 10_000,
+      unit: 'wires',
+      description:
+        'Connections that each origin is meant to have for one blob, about: in a larger swarm only some agents are sent to ' +
+        "the origins, and the others to each other. Not more than the origins' own `swarm.originWiresPerBlob`.",
     }),
     peerStore: PeerStoreConfigSchema,
     origins: Type.Array(Type.String({ pattern: url('https?') }), {

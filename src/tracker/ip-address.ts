@@ -31,9 +31,29 @@ export function isHostAddress(address: string): boolean {
   return address !== '::' && !/^ff/i.test(address);
 }
 
-/** The bytes of an address in its usual form: 4 or 16, in network order. */
-export function addressBytes(address: string): Buffer {
-  if (isIP(address) === 4) return Buffer.from(address.split('.').map(Number));
+/**
+ * Writes an address in its usual form into a buffer in network order: 4 bytes for IPv4, 16 for IPv6.
+ * @returns where the next byte goes
+ */
+export function writeAddress(address: string, into: Buffer, at: number): number {
+  if (address.includes(':')) {
+    into.set(ipv6Bytes(address), at);
+    return at + 16;
+  }
+  let octet = 0;
+  let next = at;
+  for (let index = 0; index < address.length; index++) {
+    const code = address.charCodeAt(index);
+    if (code === 0x2e) {
+      into[next++] = octet;
+      octet = 0;
+    } else octet = octet * 10 + code - 0x30;
+  }
+  into[next++] = octet;
+  return next;
+}
+
+function ipv6Bytes(address: string): number[] {
   // The tail of an address may be written as IPv4, such as ::1.2.3.4.
   const hex = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_match, ...bytes) => {
     const [a = 0, b = 0, c = 0, d = 0] = bytes.slice(0, 4).map(Number);
@@ -44,5 +64,5 @@ export function addressBytes(address: string): Buffer {
   const front = groupsOf(head);
   const back = groupsOf(tail);
   const groups = [...front, ...new Array<number>(8 - front.length - back.length).fill(0), ...back];
-  return Buffer.from(groups.flatMap((group) => [group >> 8, group & 0xff]));
+  return groups.flatMap((group) => [group >> 8, group & 0xff]);
 }

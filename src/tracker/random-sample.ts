@@ -2,29 +2,28 @@
 export type Random = () => number;
 
 /**
- * `count` different elements in random order, all of them when there are fewer. Costs `count`, however long the list is:
- * Floyd's algorithm (Bentley and Floyd, "A sample of brilliance", CACM 30:9), then a shuffle, because Floyd's own order is
- * not uniform.
+ * `count` different elements in no particular order (not a random one, either), all of them when there are fewer. Costs
+ * `count`, however long the list is: Floyd's algorithm (Bentley and Floyd, "A sample of brilliance", CACM 30:9). What is
+ * chosen is found by looking through it, since samples are small: 52 at most. No element may be in the list twice.
  */
 export function sampleOf<T>(items: readonly T[], count: number, random: Random): T[] {
-  if (count >= items.length) return shuffled(items, random);
-  const chosen = new Set<number>();
+  if (count >= items.length) return items.slice();
+  const chosen: T[] = [];
   for (let last = items.length - count; last < items.length; last++) {
-    const index = indexBelow(last + 1, random);
-    chosen.add(chosen.has(index) ? last : index);
+    const item = items[indexBelow(last + 1, random)]!;
+    chosen.push(chosen.includes(item) ? items[last]! : item);
   }
-  return shuffled(
-    [...chosen].map((index) => items[index]!),
-    random,
-  );
+  return chosen;
 }
 
 /** The same elements in random order (Fisher and Yates); the list itself stays as it is. */
 export function shuffled<T>(items: readonly T[], random: Random): T[] {
-  const result = [...items];
+  const result = items.slice();
   for (let last = result.length - 1; last > 0; last--) {
     const other = indexBelow(last + 1, random);
-    [result[last], result[other]] = [result[other]!, result[last]!];
+    const item = result[last]!;
+    result[last] = result[other]!;
+    result[other] = item;
   }
   return result;
 }

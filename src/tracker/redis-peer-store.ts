@@ -1,18 +1,22 @@
 import { type ChainableCommander, Redis } from 'ioredis';
 import type { Logger } from 'pino';
-import { findPeerId, type InfoHash, type Peer, type PeerId, type SwarmId, UnavailableError } from '../core/index.ts';
+import { findPeerId, type InfoHash, type PeerId, type SwarmId, UnavailableError } from '../core/index.ts';
 import {
+  type ActivityTimes,
   type AnnouncingHost,
+  ASKED_LATELY_MS,
   type Candidates,
-  groupOf,
+  type ForeignPeer,
+  type HostReport,
   type PeerStore,
   type PeerStoreSize,
   peerGroups,
+  type ReportOutcome,
   type SampleRequest,
   type SwarmKey,
-  type SwarmReport,
+  type TrackedPeer,
 } from './peer-store.ts';
-import { countedScript, countScript, putScript, removeScript, sampleScript } from './redis-scripts.ts';
+import { countedScript, removeScript, reportScript, sampleScript } from './redis-scripts.ts';
 
 /** How a {@link RedisPeerStore} reaches Redis. */
 export interface RedisPeerStoreOptions {
@@ -35,19 +39,24 @@ const PIPELINE_COMMANDS = 1_000;
 /** Batches under way at once; a Redis that hangs must not fill this process with what waits for it. */
 const MAX_BATCHES = 512;
 
+/** Changes in one call of a script: bounds for how long Redis does nothing else. */
+const CHANGES_PER_CALL = 1_000;
+
 /** The scripts as ioredis adds them to a pipeline. */
 interface ScriptedPipeline extends ChainableCommander {
-  shoalPut(...keysAndArguments: (string | number)[]): ScriptedPipeline;
-  shoalRemove(...keysAndArguments: (string | number)[]): ScriptedPipeline;
-  shoalSample(...keysAndArguments: (string | number)[]): ScriptedPipeline;
-  shoalCount(...keysAndArguments: (string | number)[]): ScriptedPipeline;
-  shoalCounted(...keysAndArguments: (string | number)[]): ScriptedPipeline;
+  shoalReport(...values: (string | number)[]): ScriptedPipeline;
+  shoalRemove(...values: (string | number)[]): ScriptedPipeline;
+  shoalSample(...values: (string | number)[]): ScriptedPipeline;
+  shoalCounted(...values: (string | number)[]): ScriptedPipeline;
 }
 
 type AddCommand = (pipeline: ScriptedPipeline) => unknown;
 
+/** A swarm, and what a host's entry for it becomes; empty when the host leaves. */
+type Change = readonly [SwarmKey, string];
+
 /**
- * Peers in Redis (6.2 or later): several trackers know the same ones. The keys of a swarm share a hash tag.
+ * Peers in Redis (6.2 or later): several trackers know the same ones, and it does not matter which one a host asks.
  *
  * While Redis is away every call fails at once, or after `timeoutMs` when Redis hangs, with an {@link UnavailableError};
  * the connection comes back by itself.
@@ -79,44 +88,49 @@ export class RedisPeerStore implements PeerStore {
     this.#address = `${redis.options.host}:${redis.options.port}`;
   }
 
-  async put(host: AnnouncingHost, reports: readonly SwarmReport[], ttlMs: number): Promise<void> {
-    if (reports.length === 0) return;
-    const ttl = Math.ceil(ttlMs);
-    const commands = reports.map((report) => this.#putCommand(host, report, ttl));
-    commands.push((pipeline) => pipeline.shoalCount(this.#key('hosts'), ttl, host.id));
-    for (let start = 0; start < reports.length; start += PIPELINE_COMMANDS) {
-      const swarms = reports.slice(start, start + PIPELINE_COMMANDS).map(({ swarm }) => swarm);
-      commands.push((pipeline) => pipeline.shoalCount(this.#key('swarms'), ttl, ...swarms));
-    }
-    await this.#batch(commands);
+  async report(host: AnnouncingHost, report: HostReport, ttlMs: ActivityTimes): Promise<ReportOutcome> {
+    const joined = report.joined.map(({ swarm, complete, eighths, infoHash }): Change => {
+      return [swarm, `${complete ? 1 : 0}${eighths} ${infoHash ?? '-'}`];
+    });
+    const changes = [...report.left.map((swarm): Change => [swarm, '']), ...joined];
+    return this.#report(host.id, host, { ...report, changes }, ttlMs);
   }
 
-  async remove(id: PeerId, swarms: readonly SwarmKey[]): Promise<void> {
-    await this.#batch(swarms.map((swarm) => (pipeline) => pipeline.shoalRemove(...this.#keysOf(swarm), id)));
+  async putForeign(infoHash: InfoHash, peer: ForeignPeer, ttlMs: number): Promise<void> {
+    const changes: Change[] = [[infoHash, peer.complete ? '18 -' : '00 -']];
+    const report = { sequence: undefined, since: 0, full: false, changes };
+    const ttls = { downloading: ttlMs, seeding: ttlMs, idle: ttlMs };
+    await this.#report(foreignMember(infoHash, peer.id), { ...peer, origin: false }, report, ttls);
+  }
+
+  async removeForeign(infoHash: InfoHash, id: PeerId): Promise<void> {
+    await this.#batch([(pipeline) => pipeline.shoalRemove(this.#prefix, foreignMember(infoHash, id))]);
   }
 
   async sample(requests: readonly SampleRequest[]): Promise<Candidates[]> {
     const answers = await this.#batch(
-      requests.map((request) => (pipeline) => {
-        pipeline.shoalSample(...this.#keysOf(request.swarm), ...peerGroups.map((group) => request[group]));
+      requests.map(({ swarm, sizes, zoned }) => (pipeline) => {
+        const counts = peerGroups.map((group) => sizes[group]);
+        pipeline.shoalSample(this.#prefix, swarm, ...counts, zoned?.zone ?? '', zoned?.count ?? 0, ASKED_LATELY_MS);
       }),
     );
     return answers.map((answer) => {
-      const [origins = [], complete = [], incomplete = []] = (answer as string[][]).map(readPeers);
-      return { origins, complete, incomplete };
+      const [sizes, lists] = [(answer as number[]).slice(0, 4), (answer as string[][]).slice(4)];
+      const each = <T>(values: readonly T[]) => Object.fromEntries(peerGroups.map((group, at) => [group, values[at]]));
+      return { ...each(lists.map(readPeers)), sizes: each(sizes) } as unknown as Candidates;
     });
   }
 
   async findSwarm(infoHash: InfoHash): Promise<SwarmId | undefined> {
-    const [answer] = await this.#batch([(pipeline) => pipeline.get(this.#aliasKey(infoHash))]);
+    const [answer] = await this.#batch([(pipeline) => pipeline.get(`${this.#prefix}alias:${infoHash}`)]);
     return (answer ?? undefined) as SwarmId | undefined;
   }
 
   /** Counts those that left until their time is over: two numbers for metrics are not worth exact books. */
   async size(): Promise<PeerStoreSize> {
     const [swarms, peers] = await this.#batch([
-      (pipeline) => pipeline.shoalCounted(this.#key('swarms')),
-      (pipeline) => pipeline.shoalCounted(this.#key('hosts')),
+      (pipeline) => pipeline.shoalCounted(`${this.#prefix}swarms`),
+      (pipeline) => pipeline.shoalCounted(`${this.#prefix}hosts`),
     ]);
     return { swarms: swarms as number, peers: peers as number };
   }
@@ -129,13 +143,28 @@ export class RedisPeerStore implements PeerStore {
     this.#redis.disconnect();
   }
 
-  #putCommand(host: AnnouncingHost, { swarm, complete, infoHash }: SwarmReport, ttlMs: number): AddCommand {
-    const peer: Peer = { id: host.id, host: host.host, port: host.port, origin: host.origin, complete };
-    const group = 2 + peerGroups.indexOf(groupOf(peer));
-    return (pipeline) => {
-      pipeline.shoalPut(...this.#keysOf(swarm), peer.id, group, formatReport(peer), ttlMs);
-      if (infoHash !== undefined) pipeline.set(this.#aliasKey(infoHash), swarm, 'PX', ttlMs);
-    };
+  /** One call as a rule; the others of many have nothing to check, the last renews all that the host has. */
+  async #report(
+    member: string,
+    host: Omit<AnnouncingHost, 'id'>,
+    report: Omit<HostReport, 'joined' | 'left'> & { readonly changes: readonly Change[] },
+    ttlMs: ActivityTimes,
+  ): Promise<ReportOutcome> {
+    const { changes, sequence = '' } = report;
+    const ttls = [ttlMs.downloading, ttlMs.seeding, ttlMs.idle].map(Math.ceil);
+    const origin = host.origin ? 1 : 0;
+    const commands: AddCommand[] = [];
+    for (let from = 0; from === 0 || from < changes.length; from += CHANGES_PER_CALL) {
+      const some = changes.slice(from, from + CHANGES_PER_CALL).flat();
+      const first = from === 0;
+      const last = from + CHANGES_PER_CALL >= changes.length;
+      const checked = [sequence, first ? report.since : sequence || 0, first && report.full ? 1 : 0, last ? 1 : 0];
+      const described = [origin, host.zone ?? '', formatDescription(host)];
+      commands.push((pipeline) =>
+        pipeline.shoalReport(this.#prefix, member, ...checked, ...described, ...ttls, ...some),
+      );
+    }
+    return (await this.#batch(commands)).at(-1) as ReportOutcome;
   }
 
   /** Runs commands in as few round trips as possible. Answers are in the order of the commands. */
@@ -170,18 +199,6 @@ export class RedisPeerStore implements PeerStore {
     const message = `the peer store in redis at ${this.#address} did not answer: ${reason}`;
     return new UnavailableError(message, { redis: this.#address }, { cause });
   }
-
-  #key(name: string): string {
-    return `${this.#prefix}${name}`;
-  }
-
-  #aliasKey(infoHash: InfoHash): string {
-    return this.#key(`alias:${infoHash}`);
-  }
-
-  #keysOf(swarm: SwarmKey): string[] {
-    return ['peers', ...peerGroups].map((part) => this.#key(`{${swarm}}:${part}`));
-  }
 }
 
 function connectionOf({ url, logger, timeoutMs }: RedisPeerStoreOptions): Redis {
@@ -196,11 +213,10 @@ function connectionOf({ url, logger, timeoutMs }: RedisPeerStoreOptions): Redis 
     // Silence while commands wait: a connection that hangs is closed and made again.
     socketTimeout: 2 * (timeoutMs ?? DEFAULT_TIMEOUT_MS),
     scripts: {
-      shoalPut: { lua: putScript, numberOfKeys: 4 },
-      shoalRemove: { lua: removeScript, numberOfKeys: 4 },
-      shoalSample: { lua: sampleScript, numberOfKeys: 4 },
-      shoalCount: { lua: countScript, numberOfKeys: 1 },
-      shoalCounted: { lua: countedScript, numberOfKeys: 1 },
+      shoalReport: { lua: reportScript, numberOfKeys: 0 },
+      shoalRemove: { lua: removeScript, numberOfKeys: 0 },
+      shoalSample: { lua: sampleScript, numberOfKeys: 0 },
+      shoalCounted: { lua: countedScript, numberOfKeys: 0 },
     },
   });
   redis.on('error', (error: Error) => logger.debug({ err: error }, 'redis connection failed'));
@@ -218,19 +234,30 @@ async function within<T>(promise: Promise<T>, timeoutMs: number): Promise<T> {
   }
 }
 
-/** A peer as the hash has it, without its id, which is the field's name: port, origin, complete, address. */
-function formatReport({ port, origin, complete, host }: Peer): string {
-  return `${port} ${origin ? 1 : 0} ${complete ? 1 : 0} ${host}`;
+/** Foreign clients choose their own ids: one that takes a host's must not get at what that host reported. */
+function foreignMember(infoHash: InfoHash, id: PeerId): string {
+  return `${infoHash}/${id}`;
 }
 
-/** The inverse, for a list of id, report, id, report, …; what another version wrote in another form is passed over. */
-function readPeers(list: readonly string[]): Peer[] {
-  const peers: Peer[] = [];
-  for (let at = 0; at + 1 < list.length; at += 2) {
-    const id = findPeerId(list[at]!);
-    const [, port, origin, complete, host] = /^(\d{1,5}) ([01]) ([01]) (\S+)$/.exec(list[at + 1]!) ?? [];
-    if (id === undefined || host === undefined) continue;
-    peers.push({ id, host, port: Number(port), origin: origin === '1', complete: complete === '1' });
+/** What is the same in all of a host's swarms: port, origin, address, zone. */
+function formatDescription({ port, origin, zone, host }: Omit<AnnouncingHost, 'id'>): string {
+  return `${port} ${origin ? 1 : 0} ${host} ${zone ?? ''}`;
+}
+
+/**
+ * The inverse, for a list of member, description, state, member, …; what another version wrote in another form is passed
+ * over.
+ */
+function readPeers(list: readonly string[]): TrackedPeer[] {
+  const peers: TrackedPeer[] = [];
+  for (let at = 0; at + 2 < list.length; at += 3) {
+    const id = findPeerId(list[at]!.slice(-40));
+    const [, port, origin, host, zone] = /^(\d{1,5}) ([01]) (\S+) (\S*)$/.exec(list[at + 1]!) ?? [];
+    const [, complete, eighths] = /^([01])([0-8]) /.exec(list[at + 2]!) ?? [];
+    if (id === undefined || host === undefined || eighths === undefined) continue;
+    const state = { complete: complete === '1', eighths: Number(eighths) };
+    const peer = { id, host, port: Number(port), origin: origin === '1', ...state };
+    peers.push(zone ? { ...peer, zone } : peer);
   }
   return peers;
 }

@@ -1,10 +1,11 @@
 /**
- * What {@link RedisPeerStore} runs inside Redis, each call on the keys of one swarm: a swarm is changed and read as one
- * step, and time is Redis's own, so that the clocks of several trackers do not matter.
+ * What {@link RedisPeerStore} runs inside Redis, each script as one step, and time is Redis's own, so that the clocks of
+ * several trackers do not matter. The scripts name keys that they learn as they run: this is one Redis, not a Redis Cluster.
  *
- * A swarm is a hash from peer id to what the peer reported, and one sorted set a group, from peer id to when it expires
- * (milliseconds since 1970). A peer id is in exactly one of the sets. All keys expire with the last peer.
- * ZRANDMEMBER is there since Redis 6.2.
+ * A host is a hash that expires with the host's stay: `:description`, `:sequence`, and for each of its swarms the state that
+ * it reported (`<complete 0/1><eighths> <info hash or ->`). A swarm is one sorted set a group, and one a group and zone,
+ * from member to when it expires (milliseconds since 1970). A member is a host's key without its prefix; it is in exactly
+ * one of the groups. All keys expire. ZRANDMEMBER is there since Redis 6.2.
  */
 
 const clock = `
@@ -12,73 +13,170 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 `;
 
-/** Drops those whose time is over, a thousand at a time (Lua's \`unpack\` has a limit). KEYS: hash, sets of the groups. */
-const expire = `${clock}
-for group = 2, 4 do
+const swarmKeys = `
+local function swarmKey(swarm, part) return prefix .. '{' .. swarm .. '}:' .. part end
+local function groupOf(origin, state)
+  if origin == '1' then return 'origins' end
+  if string.sub(state, 1, 1) == '1' then return 'complete' end
+  return string.sub(state, 2, 2) == '0' and 'fresh' or 'partial'
+end
+`;
+
+/** Drops members whose time is over, a thousand at a time (Lua's \`unpack\` has a limit). */
+const expire = `
+local function expire(key)
   local expired
   repeat
-    expired = redis.call('ZRANGEBYSCORE', KEYS[group], '-inf', now, 'LIMIT', 0, 1000)
-    if #expired > 0 then
-      redis.call('HDEL', KEYS[1], unpack(expired))
-      redis.call('ZREM', KEYS[group], unpack(expired))
-    end
+    expired = redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, 1000)
+    if #expired > 0 then redis.call('ZREM', key, unpack(expired)) end
   until #expired < 1000
 end
 `;
 
-/** ARGV: peer id, its group (2 to 4), what it reported, time to live in milliseconds. */
-export const putScript = `${expire}
-local id, own, ttl = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[4])
-for group = 2, 4 do
-  if group ~= own then redis.call('ZREM', KEYS[group], id) end
+/** \`leave\` takes a member out of a swarm, \`stay\` puts it in or renews it until \`now + ttl\`. */
+const changes = `${clock}${swarmKeys}${expire}
+local function leave(swarm, member, origin, zone, state)
+  local group = groupOf(origin, state)
+  redis.call('ZREM', swarmKey(swarm, group), member)
+  if zone ~= '' then redis.call('ZREM', swarmKey(swarm, group .. '@' .. zone), member) end
 end
-redis.call('ZADD', KEYS[own], now + ttl, id)
-redis.call('HSET', KEYS[1], id, ARGV[3])
-for key = 1, 4 do
-  if redis.call('PTTL', KEYS[key]) < ttl then redis.call('PEXPIRE', KEYS[key], ttl) end
+local function stayIn(key, member, ttl)
+  redis.call('ZADD', key, now + ttl, member)
+  if redis.call('PTTL', key) < ttl then redis.call('PEXPIRE', key, ttl) end
 end
-return 1
-`;
-
-/** ARGV: peer id. Redis removes a key that is empty by itself. */
-export const removeScript = `
-redis.call('HDEL', KEYS[1], ARGV[1])
-for group = 2, 4 do redis.call('ZREM', KEYS[group], ARGV[1]) end
-return 1
-`;
-
-/** ARGV: how many peers of each group. Answers a list a group: peer id, what it reported, peer id, … */
-export const sampleScript = `${expire}
-local answer = {}
-for group = 2, 4 do
-  local found, count = {}, tonumber(ARGV[group - 1])
-  if count > 0 then
-    for _, id in ipairs(redis.call('ZRANDMEMBER', KEYS[group], count)) do
-      local report = redis.call('HGET', KEYS[1], id)
-      if report then
-        found[#found + 1] = id
-        found[#found + 1] = report
-      end
-    end
+local function stay(swarm, member, origin, zone, state, ttl)
+  local group = groupOf(origin, state)
+  stayIn(swarmKey(swarm, group), member, ttl)
+  if zone ~= '' then stayIn(swarmKey(swarm, group .. '@' .. zone), member, ttl) end
+  local infoHash = string.sub(state, 4)
+  if infoHash ~= '-' then
+    local alias = prefix .. 'alias:' .. infoHash
+    if redis.call('PTTL', alias) < ttl then redis.call('SET', alias, swarm, 'PX', ttl) end
   end
-  answer[group - 1] = found
+  redis.call('ZADD', prefix .. 'swarms', 'GT', now + ttl, swarm)
 end
-return answer
 `;
 
 /**
- * KEYS: a sorted set that only counts. ARGV: time to live in milliseconds, then members. A member stays as long as the
- * longest stay that it was counted for.
+ * A host's report, or one part of a long one; the answer is as \`PeerStore.report\` has it. ARGV: prefix, member, sequence
+ * ('' when there is none), since, full (1 or 0), last part (1 or 0), origin (1 or 0), zone ('' when there is none),
+ * description, times to live while it downloads, seeds, is idle; then swarm and state in turn, the state '' for a swarm
+ * that is left.
  */
-export const countScript = `${clock}
-local ttl = tonumber(ARGV[1])
-for index = 2, #ARGV do redis.call('ZADD', KEYS[1], 'GT', now + ttl, ARGV[index]) end
-if redis.call('PTTL', KEYS[1]) < ttl then redis.call('PEXPIRE', KEYS[1], ttl) end
+export const reportScript = `
+local prefix, member, sequence, since = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
+local origin, zone, description = ARGV[7], ARGV[8], ARGV[9]
+${changes}
+local key = prefix .. 'host:' .. member
+local fields, known, swarms = redis.call('HGETALL', key), {}, {}
+for at = 1, #fields, 2 do
+  if string.sub(fields[at], 1, 1) == ':' then known[fields[at]] = fields[at + 1] else swarms[fields[at]] = fields[at + 1] end
+end
+if sequence ~= '' then
+  local last = tonumber(known[':sequence'] or '0')
+  if tonumber(sequence) < last then return 'late' end
+  if ARGV[5] == '0' and (#fields == 0 or last < since) then return 'unknown' end
+end
+local function forget(swarm, state)
+  leave(swarm, member, known[':origin'], known[':zone'], state)
+  redis.call('HDEL', key, swarm)
+  swarms[swarm] = nil
+end
+local moved = known[':origin'] and (known[':origin'] ~= origin or known[':zone'] ~= zone)
+for swarm, state in pairs(swarms) do
+  if ARGV[5] == '1' then forget(swarm, state)
+  elseif moved then leave(swarm, member, known[':origin'], known[':zone'], state) end
+end
+known[':origin'], known[':zone'] = origin, zone
+redis.call('HSET', key, ':origin', origin, ':zone', zone, ':description', description)
+if sequence ~= '' then redis.call('HSET', key, ':sequence', sequence) end
+for at = 13, #ARGV, 2 do
+  local swarm, state, old = ARGV[at], ARGV[at + 1], swarms[ARGV[at]]
+  if old and (state == '' or groupOf(origin, state) ~= groupOf(origin, old)) then forget(swarm, old) end
+  if state ~= '' then
+    swarms[swarm] = state
+    redis.call('HSET', key, swarm, state)
+  end
+end
+local activity, ttl = 'idle', tonumber(ARGV[12])
+for swarm, state in pairs(swarms) do
+  if string.sub(state, 1, 1) == '0' then
+    activity, ttl = 'downloading', tonumber(ARGV[10])
+    break
+  end
+  if activity == 'idle' and redis.call('EXISTS', swarmKey(swarm, 'asked')) == 1 then
+    activity, ttl = 'seeding', tonumber(ARGV[11])
+  end
+end
+-- Parts before the last keep what they brought for as long as any; the last renews all of it.
+if ARGV[6] == '1' then
+  for swarm, state in pairs(swarms) do stay(swarm, member, origin, zone, state, ttl) end
+  if next(swarms) then
+    redis.call('ZADD', prefix .. 'hosts', now + ttl, member)
+  else
+    redis.call('ZREM', prefix .. 'hosts', member)
+  end
+end
+for _, counter in ipairs({ 'hosts', 'swarms' }) do
+  if redis.call('PTTL', prefix .. counter) < ttl then redis.call('PEXPIRE', prefix .. counter, ttl) end
+end
+redis.call('PEXPIRE', key, ttl)
+return activity
+`;
+
+/** Takes a host out of everything. ARGV: prefix, member. */
+export const removeScript = `
+local prefix, member = ARGV[1], ARGV[2]
+${changes}
+local key = prefix .. 'host:' .. member
+local origin, zone = redis.call('HGET', key, ':origin'), redis.call('HGET', key, ':zone')
+if not origin then return 0 end
+local fields = redis.call('HGETALL', key)
+for at = 1, #fields, 2 do
+  if string.sub(fields[at], 1, 1) ~= ':' then leave(fields[at], member, origin, zone, fields[at + 1]) end
+end
+redis.call('DEL', key)
+redis.call('ZREM', prefix .. 'hosts', member)
 return 1
 `;
 
-/** KEYS: a sorted set that only counts. Answers how many members are left. */
+/**
+ * ARGV: prefix, swarm, how many of origins, complete, partial and fresh agents, zone ('' when there is none), how many of
+ * the zone in each group of agents, for how long the swarm counts as asked for. Answers the four sizes, then a list a
+ * group: member, description, state, member, …
+ */
+export const sampleScript = `
+local prefix, swarm = ARGV[1], ARGV[2]
+${clock}${swarmKeys}${expire}
+local answer, there = { 0, 0, 0, 0 }, 0
+local function draw(list, key, count)
+  if count <= 0 then return end
+  for _, member in ipairs(redis.call('ZRANDMEMBER', key, count)) do
+    local found = redis.call('HMGET', prefix .. 'host:' .. member, ':description', swarm)
+    if found[1] and found[2] then
+      list[#list + 1], list[#list + 2], list[#list + 3] = member, found[1], found[2]
+    end
+  end
+end
+for index, group in ipairs({ 'origins', 'complete', 'partial', 'fresh' }) do
+  local key, list, count = swarmKey(swarm, group), {}, tonumber(ARGV[index + 2])
+  expire(key)
+  answer[index] = redis.call('ZCARD', key)
+  there = there + answer[index]
+  draw(list, key, count)
+  if ARGV[7] ~= '' and index > 1 and count > 0 then
+    local zoneKey = key .. '@' .. ARGV[7]
+    expire(zoneKey)
+    draw(list, zoneKey, tonumber(ARGV[8]))
+  end
+  answer[index + 4] = list
+end
+if there > 0 then redis.call('SET', swarmKey(swarm, 'asked'), 1, 'PX', ARGV[9]) end
+return answer
+`;
+
+/** ARGV: the key of a sorted set that only counts. Answers how many members are left. */
 export const countedScript = `${clock}
-redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-return redis.call('ZCARD', KEYS[1])
+redis.call('ZREMRANGEBYSCORE', ARGV[1], '-inf', now)
+return redis.call('ZCARD', ARGV[1])
 `;

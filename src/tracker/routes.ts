@@ -14,7 +14,7 @@ import { encodeForeignFailure } from './bep3-answer.ts';
 import type { ClusterAnnouncer } from './cluster-announce.ts';
 import type { ForeignAnnouncer } from './foreign-announce.ts';
 import type { MetainfoCache } from './metainfo-cache.ts';
-import { decodeMetainfoAnswer, trackerRoutes } from './protocol.ts';
+import { decodeMetainfoAnswer, encodeAnnounceAnswer, trackerRoutes } from './protocol.ts';
 import type { AnnounceKind, TrackerMetrics } from './tracker-metrics.ts';
 
 /** What the routes are made of. */
@@ -32,8 +32,10 @@ type BlobRequest = FastifyRequest<{ Params: { digest: string } }>;
 
 /** Adds the routes of protocol.ts to the tracker's server. */
 export function addTrackerRoutes(app: FastifyInstance, deps: TrackerRoutesDeps): void {
-  app.post(trackerRoutes.announce, (request) => {
-    return measured('cluster', deps, () => deps.cluster.announce(request.body, request.socket.remoteAddress));
+  app.post(trackerRoutes.announce, async (request, reply) => {
+    const { remoteAddress } = request.socket;
+    const answer = await measured('cluster', deps, () => deps.cluster.announce(request.body, remoteAddress));
+    return reply.type('application/json').send(encodeAnnounceAnswer(answer));
   });
   app.get(trackerRoutes.metainfo(':digest'), async (request: BlobRequest, reply) => {
     const answer = await deps.metainfo.get(parseDigest(request.params.digest), gone(reply));

@@ -62,6 +62,7 @@ export class TrackerServer implements AsyncDisposable {
 function compose(config: TrackerConfig, deps: TrackerServerDeps): FastifyInstance {
   const { peerStore, random, clock, logger, swarmSecret, clusterToken } = deps;
   const intervals = { activeMs: config.announceIntervalMs, idleMs: config.idleAnnounceIntervalMs };
+  const policy = { zoneShare: config.zoneShare, originWires: config.originWires };
   const metrics = createTrackerMetrics({ registry: deps.metrics, peerStore, logger });
   const app = createService({
     role: 'tracker',
@@ -71,8 +72,8 @@ function compose(config: TrackerConfig, deps: TrackerServerDeps): FastifyInstanc
     ready: () => peerStore.ready(),
   });
   addTrackerRoutes(app, {
-    cluster: new ClusterAnnouncer({ peerStore, random, intervals }),
-    foreign: new ForeignAnnouncer({ peerStore, random, intervals, swarmSecret }),
+    cluster: new ClusterAnnouncer({ peerStore, random, intervals, policy }),
+    foreign: new ForeignAnnouncer({ peerStore, random, intervals, policy, swarmSecret }),
     metainfo: new MetainfoCache({
       source: deps.origins,
       clock,

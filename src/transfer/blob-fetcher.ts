@@ -22,7 +22,7 @@ import type { TransferLedger } from './transfer-ledger.ts';
 /** What a blob fetcher works with. It owns none of it. */
 export interface BlobFetcherDeps {
   readonly castore: CaStore;
-  readonly swarm: Pick<Swarm, 'fetch' | 'find'>;
+  readonly swarm: Pick<Swarm, 'fetch' | 'find' | 'used'>;
   readonly origins: Pick<OriginCluster, 'open'>;
   readonly metainfo: MetainfoSource;
   readonly ledger: TransferLedger;
@@ -111,6 +111,7 @@ export class BlobFetcher {
     try {
       const stream = await this.#deps.castore.blobs.open(digest, range);
       this.#deps.ledger.addCache(range?.length ?? sizeBytes);
+      this.#deps.swarm.used(digest);
       return stream;
     } catch (error) {
       if (error instanceof BlobNotFoundError) return undefined;

@@ -28,6 +28,9 @@ export interface DownloadStreamBudgets {
   readonly stallLimitMs: number;
 }
 
+/** What has been verified already is handed on in chunks up to this size: each costs some 50 µs, whatever its length. */
+const CHUNK_BYTES = 512 * 1024;
+
 /** A read that fails while the last piece is in waits this long for the commit, which moves the bytes to the store. */
 const COMMIT_BUDGET_MS = 5_000;
 
@@ -75,16 +78,22 @@ class DownloadReading {
     const { length, pieceLength } = download.metainfo;
     const end = this.#range.offset + this.#range.length;
     const isWhole = this.#range.length === length;
+    const lastPieceAt = (Math.ceil(length / pieceLength) - 1) * pieceLength;
     const reader = download.openReader(this.#range);
     let isFirst = true;
     handledElsewhere(download.finished.then(() => this.#onCommitted()));
     try {
       for (let offset = this.#range.offset; offset < end; ) {
         const piece = Math.floor(offset / pieceLength);
-        const chunk = { offset, length: Math.min(end, (piece + 1) * pieceLength) - offset };
-        await this.#waitFor(piece, chunk, isFirst ? this.#budgets.firstByteBudgetMs : this.#budgets.nextPieceBudgetMs);
-        const bytes = await this.#read(chunk);
-        offset += chunk.length;
+        const first = { offset, length: Math.min(end, (piece + 1) * pieceLength) - offset };
+        await this.#waitFor(piece, first, isFirst ? this.#budgets.firstByteBudgetMs : this.#budgets.nextPieceBudgetMs);
+        // The last piece of the whole blob goes by itself: it alone waits for the digest.
+        const limit = isWhole ? lastPieceAt : end;
+        const bytes = await this.#read({
+          offset,
+          length: this.#readyEnd(offset, offset + first.length, limit) - offset,
+        });
+        offset += bytes.length;
         reader.moveTo(offset);
         this.#rescue.moveTo(offset);
         if (isWhole && offset === end) await orAborted(download.verified, this.#signal);
@@ -96,6 +105,13 @@ class DownloadReading {
       reader.close();
       await this.#close();
     }
+  }
+
+  /** How far the next chunk goes: over the piece that has been waited for, and what is verified behind it. */
+  #readyEnd(offset: number, pieceEnd: number, limit: number): number {
+    const most = Math.max(pieceEnd, Math.min(limit, offset + CHUNK_BYTES));
+    if (this.#isCommitted) return most;
+    return this.#deps.download.verifiedEnd({ offset: pieceEnd, length: most - pieceEnd });
   }
 
   /** The file is opened at once, so that an eviction does not take it from under a slow reader. */

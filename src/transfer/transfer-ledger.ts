@@ -13,6 +13,8 @@ export interface TransferStatistics {
   readonly suppliedBytes: number;
   /** Received twice, or dropped because it did not match. */
   readonly wastedBytes: number;
+  /** Verified and stored by downloads, those pieces included that an earlier process of this host had brought. */
+  readonly verifiedBytes: number;
   /** Downloads that are on their way. */
   readonly running: number;
   /** The last downloads that ended well, oldest first; {@link RECENT_DOWNLOADS} at most. */
@@ -42,7 +44,7 @@ export class TransferLedger {
   readonly #recent: FinishedDownload[] = [];
   #cacheBytes = 0;
   #httpBytes = 0;
-  #ended = { fromPeersBytes: 0, fromOriginsBytes: 0, suppliedBytes: 0, wastedBytes: 0 };
+  #ended = { fromPeersBytes: 0, fromOriginsBytes: 0, suppliedBytes: 0, wastedBytes: 0, verifiedBytes: 0 };
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -79,6 +81,7 @@ export class TransferLedger {
       sums.fromOriginsBytes += progress.fromOriginsBytes;
       sums.suppliedBytes += progress.suppliedBytes;
       sums.wastedBytes += progress.wastedBytes;
+      sums.verifiedBytes += progress.verifiedBytes;
     }
     return {
       cacheBytes: this.#cacheBytes,
@@ -86,6 +89,7 @@ export class TransferLedger {
       fromOriginsBytes: sums.fromOriginsBytes,
       suppliedBytes: sums.suppliedBytes + this.#httpBytes,
       wastedBytes: sums.wastedBytes,
+      verifiedBytes: sums.verifiedBytes,
       running: this.#running.size,
       recent: [...this.#recent],
     };
@@ -93,11 +97,12 @@ export class TransferLedger {
 
   #end(download: Download, seconds: number | undefined): void {
     if (!this.#running.delete(download)) return;
-    const { fromPeersBytes, fromOriginsBytes, suppliedBytes, wastedBytes } = download.progress();
+    const { fromPeersBytes, fromOriginsBytes, suppliedBytes, wastedBytes, verifiedBytes } = download.progress();
     this.#ended.fromPeersBytes += fromPeersBytes;
     this.#ended.fromOriginsBytes += fromOriginsBytes;
     this.#ended.suppliedBytes += suppliedBytes;
     this.#ended.wastedBytes += wastedBytes;
+    this.#ended.verifiedBytes += verifiedBytes;
     if (seconds === undefined) return;
     const { digest, length: lengthBytes } = download.metainfo;
     this.#recent.push({

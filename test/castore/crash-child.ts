@@ -1,21 +1,24 @@
 import { nodeFileOps } from '../../src/castore/files.ts';
 import { openCaStore } from '../../src/castore/index.ts';
 import { filesWith } from './faulty-files.ts';
-import { CAPACITY_BYTES, play } from './scenario.ts';
+import { CAPACITY_BYTES, LONG_CAPACITY_BYTES, play, playLong } from './scenario.ts';
 
 /**
  * A process that works on the store in argv[2] and is killed on the way: `hold` opens it and waits; `play <n>` plays the
- * scenario and kills itself before the n-th change to the disk, in the middle of it when it is a write. Prints a line for each
- * step that was acknowledged, and at the end the number of changes.
+ * scenario and kills itself before the n-th change to the disk, in the middle of it when it is a write; `play-long <n> <turns>`
+ * fetches long pieces with a piece thread, whose writes count too, and kills itself so many turns of the loop later: 0 is at
+ * once, with some the thread is in the middle of its work. Prints a line for each step that was acknowledged, and at the end
+ * the number of changes.
  */
-const [directory = '', what, countText = '0'] = process.argv.slice(2);
+const [directory = '', what, countText = '0', turnsText = '0'] = process.argv.slice(2);
 const killAt = Number(countText);
 let changes = 0;
 
-const counting = filesWith(() => {
+const count = () => {
   changes += 1;
-  if (changes === killAt) process.kill(process.pid, 'SIGKILL');
-});
+  if (changes === killAt) killAfter(Number(turnsText));
+};
+const counting = filesWith(count);
 const files = {
   ...counting,
   open: async (...args: Parameters<typeof counting.open>) => {
@@ -34,13 +37,25 @@ const files = {
   },
 };
 
-const store = await openCaStore({ directory, capacityBytes: CAPACITY_BYTES, files });
+function killAfter(turns: number): void {
+  if (turns === 0) process.kill(process.pid, 'SIGKILL');
+  setImmediate(() => killAfter(turns - 1));
+}
+
+/** Says which steps are acknowledged: synchronously on a pipe, so that what was said before the kill is heard. */
+const say = (step: string) => process.stdout.write(`${step}\n`);
+
+const isLong = what === 'play-long';
+const store = await openCaStore({
+  directory,
+  capacityBytes: isLong ? LONG_CAPACITY_BYTES : CAPACITY_BYTES,
+  files: isLong ? filesWith(count, nodeFileOps, count) : files,
+});
 if (what === 'hold') {
   process.stdout.write('open\n');
   setInterval(() => undefined, 60_000);
 } else {
-  // Synchronous on a pipe: what was said before the kill is heard.
-  await play(store, (step) => process.stdout.write(`${step}\n`));
+  await (isLong ? playLong(store, say) : play(store, say));
   await store.close();
   process.stdout.write(`changes ${changes}\n`);
 }

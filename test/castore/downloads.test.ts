@@ -283,11 +283,26 @@ describe('DownloadStore', () => {
     expect(store.usage().unfinishedBytes).toBe(0);
   });
 
+  it('keeps nothing of a download that got no piece', async () => {
+    const test = await openTestStore();
+    const { metainfo, digest } = sampleOf(PIECE, 'nothing came');
+    const download = await test.store.downloads.open(metainfo);
+    expect(await test.store.downloads.findMetainfo(digest)).toEqual(metainfo);
+    await download.close();
+    expect(await collect(test.store.downloads.list())).toEqual([]);
+    expect(test.store.usage()).toMatchObject({ unfinishedBytes: 0 });
+    expect(await test.store.downloads.findMetainfo(digest)).toBeUndefined();
+  });
+
   it('forgets a download whose metainfo is damaged, or which has become a blob', async () => {
     const test = await openTestStore();
     const damaged = sampleOf(PIECE, 'damaged');
     const done = sampleOf(PIECE, 'done');
-    for (const { metainfo } of [damaged, done]) await (await test.store.downloads.open(metainfo)).close();
+    for (const { metainfo, bytes } of [damaged, done]) {
+      const download = await test.store.downloads.open(metainfo);
+      await download.writePiece(0, bytes);
+      await download.close();
+    }
     await test.store.blobs.put(done.digest, done.bytes);
     await test.store.close();
     await truncate(downloadPath(test.directory, damaged.digest, 'metainfo'), 30);

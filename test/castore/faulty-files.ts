@@ -1,10 +1,13 @@
-import { type FileOps, nodeFileOps } from '../../src/castore/files.ts';
+import { type FileOps, nodeFileOps, type OpenFile } from '../../src/castore/files.ts';
 
 /** The name of an operation and the path that it is about. */
 export type Fault = (operation: string, path: string) => Promise<void> | void;
 
-/** File operations that ask first: what `before` throws is thrown in the place of the operation. */
-export function filesWith(before: Fault, ops: FileOps = nodeFileOps): FileOps {
+/**
+ * File operations that ask first: what `before` throws is thrown in the place of the operation. Files have a number, which
+ * lets threads write them past `before`, only when somebody wants to hear each time before it is used.
+ */
+export function filesWith(before: Fault, ops: FileOps = nodeFileOps, beforeFd?: (path: string) => void): FileOps {
   const asked =
     <A extends [string, ...unknown[]], R>(name: string, call: (...args: A) => Promise<R>) =>
     async (...args: A): Promise<R> => {
@@ -15,7 +18,12 @@ export function filesWith(before: Fault, ops: FileOps = nodeFileOps): FileOps {
     open: async (path, mode) => {
       await before(`open to ${mode}`, path);
       const file = await ops.open(path, mode);
-      return {
+      const asked = (fd: number) => {
+        beforeFd?.(path);
+        return fd;
+      };
+      const { fd } = file;
+      return withFd(beforeFd === undefined || fd === undefined ? undefined : () => asked(fd), {
         read: (buffer, position) => file.read(buffer, position),
         write: async (bytes, position) => {
           await before('write', path);
@@ -31,7 +39,7 @@ export function filesWith(before: Fault, ops: FileOps = nodeFileOps): FileOps {
         },
         sizeBytes: () => file.sizeBytes(),
         close: () => file.close(),
-      };
+      });
     },
     mkdir: asked('mkdir', (path) => ops.mkdir(path)),
     readdir: (path) => ops.readdir(path),
@@ -42,6 +50,10 @@ export function filesWith(before: Fault, ops: FileOps = nodeFileOps): FileOps {
     setTimes: asked('setTimes', (path, times) => ops.setTimes(path, times)),
     syncDirectory: asked('syncDirectory', (path) => ops.syncDirectory(path)),
   };
+}
+
+function withFd(getFd: (() => number) | undefined, file: OpenFile): OpenFile {
+  return getFd === undefined ? file : Object.defineProperty(file, 'fd', { get: getFd });
 }
 
 /** An error as the file system throws it. */

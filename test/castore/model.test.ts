@@ -197,6 +197,7 @@ function download({ digest, bytes, metainfo }: Sample, pieces: readonly number[]
       expect(await partial.writePiece(index, pieceOf(bytes, index))).toBe(true);
       there.add(index);
     }
+    if (there.size === 0) model.forget(`download ${digest}`);
     if (there.size < count) return;
     await partial.commit();
     model.forget(`download ${digest}`);

@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Bitfield, setBits } from '../../src/castore/bitfield.ts';
 import { decodeName, digestOfPath, encodeName, isUploadId, Layout } from '../../src/castore/layout.ts';
+import { LoopLoad } from '../../src/castore/loop-load.ts';
 import { hashPiece } from '../../src/castore/piece-hash.ts';
 import { PrefixHasher } from '../../src/castore/prefix-hasher.ts';
 import { RunningHashes } from '../../src/castore/running-hashes.ts';
@@ -87,52 +88,105 @@ describe('Bitfield', () => {
 });
 
 describe('PrefixHasher', () => {
-  it('has the digest once all pieces came, in any order, however slow the disk', async () => {
+  /** A running digest that takes a while, and writes down what it was given. */
+  function slowDigest(pieces: readonly Buffer[], wait: () => Promise<void>) {
+    const taken: number[] = [];
+    return {
+      taken,
+      take: async (first: number, end: number) => {
+        await wait();
+        if (first === 0) taken.length = 0;
+        for (let index = first; index < end; index += 1) taken.push(index);
+      },
+      digest: async () => hashBytes(Buffer.concat(taken.map((index) => pieces[index]!))),
+      close: () => undefined,
+    };
+  }
+
+  it('has the digest once all pieces came, in any order, in any steps, however slow the disk', async () => {
     const order = fc.shuffledSubarray([0, 1, 2, 3, 4, 5, 6, 7], { minLength: 8 });
+    const steps = fc.record({
+      leastStep: fc.integer({ min: 1, max: 10 }),
+      greatestStep: fc.integer({ min: 1, max: 4 }),
+    });
     await fc.assert(
-      fc.asyncProperty(order, fc.scheduler(), async (indexes, scheduler) => {
+      fc.asyncProperty(order, steps, fc.scheduler(), async (indexes, { leastStep, greatestStep }, scheduler) => {
         const pieces = Array.from({ length: 8 }, (_, i) => bytesOf(50, `piece ${i}`));
         const there = new Set<number>();
-        const reads: number[] = [];
-        const hasher = new PrefixHasher(hashBytes(Buffer.alloc(0)), {
-          pieces: 8,
-          has: (index) => there.has(index),
-          readPiece: async (index) => {
-            reads.push(index);
-            await scheduler.schedule(Promise.resolve());
-            return pieces[index]!;
-          },
-        });
+        const digest = slowDigest(pieces, () => scheduler.schedule(Promise.resolve()));
+        const has = (index: number) => there.has(index);
+        const hasher = new PrefixHasher({ count: 8, has, leastStep, greatestStep }, digest);
         for (const index of indexes) {
           there.add(index);
-          hasher.offer(index, pieces[index]!);
+          hasher.offer();
           let prefix = 0;
           while (there.has(prefix)) prefix += 1;
-          expect(hasher.prefixBytes).toBeLessThanOrEqual(50 * prefix);
+          expect(hasher.length).toBe(prefix);
         }
-        const digest = hasher.complete();
-        await scheduler.waitFor(digest);
-        expect(await digest).toBe(hashBytes(Buffer.concat(pieces)));
-        expect(hasher.prefixBytes).toBe(400);
-        expect(new Set(reads).size).toBe(reads.length);
+        const answer = hasher.complete();
+        await scheduler.waitFor(answer);
+        expect(await answer).toBe(hashBytes(Buffer.concat(pieces)));
+        expect(digest.taken).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
       }),
     );
   });
 
-  it('tries again what could not be read', async () => {
-    let failing = true;
-    const hasher = new PrefixHasher(hashBytes(Buffer.alloc(0)), {
-      pieces: 2,
-      has: (index) => index < 2,
-      readPiece: async (index) => {
-        if (failing) throw new Error('cannot read');
-        return Buffer.from(`${index}`);
-      },
+  it('begins anew when what was taken is lost, once at a time', async () => {
+    let failures = 1;
+    const pieces = [Buffer.from('0'), Buffer.from('1')];
+    const digest = slowDigest(pieces, async () => {
+      if (failures-- > 0) throw new Error('cannot read');
     });
-    hasher.offer(1, Buffer.from('1'));
-    await expect(hasher.complete()).rejects.toThrow('cannot read');
-    failing = false;
+    const hasher = new PrefixHasher({ count: 2, has: (index) => index < 2, leastStep: 1, greatestStep: 1 }, digest);
+    hasher.offer();
     expect(await hasher.complete()).toBe(hashBytes(Buffer.from('01')));
+    failures = 2;
+    const failing = new PrefixHasher({ count: 2, has: (index) => index < 2, leastStep: 3, greatestStep: 1 }, digest);
+    await expect(failing.complete()).rejects.toThrow('only the first 0 of 2');
+    failing.offer();
+    failures = 3;
+    await expect(failing.complete()).rejects.toThrow('cannot read');
+    failures = 0;
+    expect(await failing.complete()).toBe(hashBytes(Buffer.from('01')));
+  });
+
+  it('takes nothing more once it was stopped', async () => {
+    const gate = Promise.withResolvers<void>();
+    const digest = slowDigest([], () => gate.promise);
+    const more = new PrefixHasher({ count: 3, has: (index) => index < 3, leastStep: 1, greatestStep: 1 }, digest);
+    more.offer();
+    const stopped = more.stop();
+    gate.resolve();
+    await stopped;
+    expect(digest.taken).toEqual([0]);
+    await expect(more.complete()).rejects.toThrow('stopped');
+  });
+});
+
+describe('LoopLoad', () => {
+  const KIB = 1024;
+
+  it('admits so many bytes in one turn of the loop, and as many in the next', async () => {
+    const load = new LoopLoad();
+    expect([256, 256, 64].map((kib) => load.admits(kib * KIB))).toEqual([true, true, false]);
+    await new Promise(setImmediate);
+    expect(load.admits(512 * KIB)).toBe(true);
+  });
+
+  it('admits nothing after a write that waited for the disk', async () => {
+    const load = new LoopLoad();
+    load.wrote(1);
+    expect(load.admits(KIB)).toBe(true);
+    load.wrote(11);
+    expect(load.admits(KIB)).toBe(false);
+  });
+
+  it('admits nothing while the loop is busy', async () => {
+    const load = new LoopLoad();
+    await new Promise(setImmediate);
+    const endMs = performance.now() + 1_100;
+    while (performance.now() < endMs) hashBytes(Buffer.alloc(KIB));
+    expect(load.admits(KIB)).toBe(false);
   });
 });
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type Digest, hashBytes, type Metainfo, pieceCount } from '../../src/core/index.ts';
 
-/** The piece length of all samples, the least there is. */
+/** The piece length of samples, the least there is, unless another is given. */
 export const PIECE = 64 * 1024;
 
 /** The same bytes for the same seed, different ones for another, and hard to compress. */
@@ -16,15 +16,22 @@ export interface Sample {
 }
 
 /** Bytes with their digest and metainfo. */
-export function sampleOf(length: number, seed = 'seed', algorithm: 'sha256' | 'sha512' = 'sha256'): Sample {
+export function sampleOf(
+  length: number,
+  seed = 'seed',
+  algorithm: 'sha256' | 'sha512' = 'sha256',
+  pieceLength = PIECE,
+): Sample {
   const bytes = bytesOf(length, seed);
   const digest = hashBytes(bytes, algorithm);
-  const pieces = Array.from({ length: pieceCount(length, PIECE) }, (_, index) => pieceOf(bytes, index));
+  const pieces = Array.from({ length: pieceCount(length, pieceLength) }, (_, index) =>
+    pieceOf(bytes, index, pieceLength),
+  );
   const hashAll = (name: string) => Buffer.concat(pieces.map((piece) => createHash(name).update(piece).digest()));
-  const metainfo = { digest, length, pieceLength: PIECE, sha1: hashAll('sha1'), sha256: hashAll('sha256') };
+  const metainfo = { digest, length, pieceLength, sha1: hashAll('sha1'), sha256: hashAll('sha256') };
   return { bytes, digest, metainfo };
 }
 
-export function pieceOf(bytes: Buffer, index: number): Buffer {
-  return bytes.subarray(index * PIECE, (index + 1) * PIECE);
+export function pieceOf(bytes: Buffer, index: number, pieceLength = PIECE): Buffer {
+  return bytes.subarray(index * pieceLength, (index + 1) * pieceLength);
 }

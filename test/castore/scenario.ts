@@ -1,4 +1,4 @@
-import type { CaStore } from '../../src/castore/index.ts';
+import type { CaStore, PartialDownload } from '../../src/castore/index.ts';
 import { BlobNotFoundError, encodeMetainfo } from '../../src/core/index.ts';
 import { PIECE, pieceOf, sampleOf } from './samples.ts';
 
@@ -63,6 +63,51 @@ async function fetchAll(store: CaStore, done: (step: string) => void): Promise<v
   for (const index of [2, 1]) await second.writePiece(index, pieceOf(fetched.bytes, index));
   await second.commit();
   done('fetched');
+}
+
+/** Long enough for the piece threads always. */
+const LONG_PIECE = 512 * 1024;
+const long = sampleOf(6 * LONG_PIECE - 5, 'long', 'sha256', LONG_PIECE);
+export const LONG_CAPACITY_BYTES = 16 * LONG_PIECE;
+
+/** Fetches a blob of long pieces, some of them at the same time, with a restart of the download in between. */
+export async function playLong(store: CaStore, done: (step: string) => void): Promise<void> {
+  const bring = async (download: PartialDownload, indexes: readonly number[]) => {
+    const answers = indexes.map((index) => {
+      const buffer = download.pieceBuffer(index);
+      pieceOf(long.bytes, index, LONG_PIECE).copy(buffer);
+      return download.writePiece(index, buffer);
+    });
+    if ((await Promise.all(answers)).includes(false)) throw new Error('a piece was refused');
+  };
+  const first = await store.downloads.open(long.metainfo);
+  await bring(first, [5, 1]);
+  await bring(first, [0]);
+  await first.close();
+  done('half fetched');
+  const second = await store.downloads.open(long.metainfo);
+  await bring(second, [2, 3, 4]);
+  await second.commit();
+  done('fetched');
+}
+
+/** The same as {@link checkPromises}, for {@link playLong}; and shows that the store goes on where it was. */
+export async function checkLong(store: CaStore, steps: readonly string[], fail: (what: string) => void): Promise<void> {
+  if ((await store.blobs.find(long.digest)) === undefined) {
+    if (steps.includes('fetched')) fail('a fetched blob is there');
+    await using download = await store.downloads.open(long.metainfo);
+    for (const index of [0, 1, 5]) {
+      if (steps.includes('half fetched') && !download.has(index)) fail(`persisted piece ${index} is there`);
+    }
+    for (let index = 0; index < 6; index += 1) {
+      const bytes = pieceOf(long.bytes, index, LONG_PIECE);
+      if (!download.has(index)) await download.writePiece(index, bytes);
+      else if (!bytes.equals(await download.read(index, 0, bytes.length))) fail(`piece ${index} is right`);
+    }
+    await download.commit();
+  }
+  await using file = await store.blobs.openFile(long.digest);
+  if (!long.bytes.equals(await file.read(0, long.bytes.length))) fail('the blob is whole');
 }
 
 /** Checks a store that was opened again after `steps` were acknowledged and the next may have begun. */

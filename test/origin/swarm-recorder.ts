@@ -24,6 +24,9 @@ export class SwarmRecorder implements Swarm {
     this.offers.delete(digest);
   }
 
+  used(): void {}
+  setLimits(): void {}
+
   fetch(): Promise<Download> {
     return Promise.reject(new Error('an origin fetches nothing from the swarm'));
   }
@@ -41,6 +44,9 @@ export class SwarmRecorder implements Swarm {
       wires: 0,
       downloads: 0,
       seeding: this.offers.size,
+      loaded: 0,
+      turnedAway: 0,
+      banned: 0,
     };
   }
 

@@ -3,16 +3,22 @@ import { once } from 'node:events';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
 
-/** Message ids of BEP 3 and BEP 6 that the tests need. */
+/** Message ids of BEP 3, BEP 6 and BEP 10 that the tests need. */
 export const messages = {
+  choke: 0,
   unchoke: 1,
   interested: 2,
+  uninterested: 3,
   have: 4,
   bitfield: 5,
   request: 6,
   piece: 7,
+  cancel: 8,
+  suggest: 13,
   haveAll: 14,
+  haveNone: 15,
   reject: 16,
+  extended: 20,
 } as const;
 
 /** One message: length, id, payload. */
@@ -32,9 +38,15 @@ export function numbers(...values: number[]): Buffer {
   return buffer;
 }
 
-/** The handshake of BEP 3, with the fast extension of BEP 6. */
-export function handshake(infoHash: string, peerId: Buffer): Buffer {
-  const reserved = Buffer.from([0, 0, 0, 0, 0, 0, 0, 4]);
+/** What a peer says that it can: the fast extension (BEP 6), the extension protocol (BEP 10). */
+export interface Abilities {
+  readonly fast?: boolean;
+  readonly extended?: boolean;
+}
+
+/** The handshake of BEP 3; without anything else said, with the fast extension. */
+export function handshake(infoHash: string, peerId: Buffer, { fast = true, extended = false }: Abilities = {}): Buffer {
+  const reserved = Buffer.from([0, 0, 0, 0, 0, extended ? 0x10 : 0, 0, fast ? 4 : 0]);
   return Buffer.concat([
     Buffer.from('\x13BitTorrent protocol', 'latin1'),
     reserved,
@@ -63,11 +75,25 @@ export class RawPeer {
   }
 
   /** Dials a port of this machine and sends a handshake. */
-  static async dial(port: number, infoHash: string, host = '127.0.0.1'): Promise<RawPeer> {
-    const peer = new RawPeer(connect({ port, host }));
+  static async dial(port: number, infoHash: string, abilities: Abilities = {}): Promise<RawPeer> {
+    const peer = new RawPeer(connect({ port, host: '127.0.0.1' }));
     await once(peer.socket, 'connect');
-    peer.socket.write(handshake(infoHash, peer.peerId));
+    peer.socket.write(handshake(infoHash, peer.peerId, abilities));
     return peer;
+  }
+
+  /** Listens, and does what `onPeer` says with each connection, after the handshakes. */
+  static async listen(infoHash: string, onPeer: (peer: RawPeer) => void): Promise<{ port: number; peerId: Buffer }> {
+    const peerId = randomBytes(20);
+    const server = createServer((socket) => {
+      const peer = new RawPeer(socket, peerId);
+      socket.write(handshake(infoHash, peerId));
+      onPeer(peer);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => void server.close());
+    return { port: (server.address() as { port: number }).port, peerId };
   }
 
   get closed(): boolean {

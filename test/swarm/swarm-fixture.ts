@@ -8,6 +8,7 @@ import {
   type Announcer,
   generateMetainfo,
   openSwarm,
+  type SeedShare,
   type Swarm,
   type SwarmConfig,
 } from '../../src/swarm/index.ts';
@@ -30,28 +31,47 @@ async function* chunksOf(bytes: Buffer): AsyncIterable<Buffer> {
 /** A tracker in this process: hands every peer of a swarm to everyone who wants some. */
 export class LocalTracker implements Announcer {
   readonly swarms = new Map<string, Map<string, AnnouncedPeer>>();
+  /** Announces that came in, and reports of single swarms in them. */
+  announces = 0;
+  reports = 0;
+  intervalMs = 200;
   down = false;
+  /** Which peers are handed out. */
+  handsOut: (peer: AnnouncedPeer) => boolean = () => true;
+  readonly #hosts = new Set<string>();
 
   async announce(request: Parameters<Announcer['announce']>[0]): ReturnType<Announcer['announce']> {
     if (this.down) throw new Error('the tracker is down');
-    const answer: Record<string, AnnouncedPeer[]> = {};
-    for (const { swarmId, event, complete, want } of request.swarms) {
-      const peers = this.swarms.get(swarmId) ?? new Map<string, AnnouncedPeer>();
-      this.swarms.set(swarmId, peers);
-      const { peerId, port, origin } = request;
-      if (event === 'stopped') peers.delete(peerId);
-      else peers.set(peerId, { id: peerId, host: '127.0.0.1', port, origin, complete });
-      if (want > 0) answer[swarmId] = [...peers.values()].filter((peer) => peer.id !== peerId);
+    this.announces++;
+    const { peerId, port, origin, full, since } = request;
+    // Whoever reports changes only, and is not known, is asked for everything.
+    if (full !== true && since !== undefined && !this.#hosts.has(peerId)) {
+      return { intervalMs: this.intervalMs, full: true, swarms: {} };
     }
-    return { intervalMs: 200, swarms: answer };
+    this.#hosts.add(peerId);
+    if (full === true) for (const peers of this.swarms.values()) peers.delete(peerId);
+    const answer: Record<string, AnnouncedPeer[]> = {};
+    for (const { swarmId, event, complete, eighths, want } of request.swarms) {
+      this.reports++;
+      const peers = this.#peersOf(swarmId);
+      if (event === 'stopped') peers.delete(peerId);
+      else peers.set(peerId, { id: peerId, host: '127.0.0.1', port, origin, complete, eighths });
+      if (want > 0) answer[swarmId] = [...peers.values()].filter((peer) => peer.id !== peerId && this.handsOut(peer));
+    }
+    return { intervalMs: this.intervalMs, swarms: answer };
   }
 
   /** Adds a peer that does not announce by itself. */
   add(swarmId: string, peer: { peerId: Buffer; port: number }): void {
+    const id = peer.peerId.toString('hex');
+    const { port } = peer;
+    this.#peersOf(swarmId).set(id, { id, host: '127.0.0.1', port, origin: false, complete: true, eighths: 8 });
+  }
+
+  #peersOf(swarmId: string): Map<string, AnnouncedPeer> {
     const peers = this.swarms.get(swarmId) ?? new Map<string, AnnouncedPeer>();
     this.swarms.set(swarmId, peers);
-    const id = peer.peerId.toString('hex');
-    peers.set(id, { id, host: '127.0.0.1', port: peer.port, origin: false, complete: true });
+    return peers;
   }
 }
 
@@ -67,21 +87,33 @@ export interface TestHost {
 const defaults: SwarmConfig = {
   host: '127.0.0.1',
   port: 0,
-  maxWiresPerBlob: 30,
   wantedPeers: 10,
+  maxWiresPerBlob: 16,
+  originWiresPerBlob: 60,
   maxConnections: 200,
+  maxConnectionsPerAddress: 256,
+  acceptsPerSecond: 50,
+  maxDownloads: 250,
   egressBytesPerSecond: 0,
   ingressBytesPerSecond: 0,
+  seedingEgressBytesPerSecond: 0,
   foreignClients: true,
   idleSeconds: 60,
+  seedIdleSeconds: 3600,
 };
 
 export async function startHost(
   announcer: Announcer,
-  options: { origin?: boolean; config?: Partial<SwarmConfig>; directory?: string; random?: () => number } = {},
+  options: {
+    origin?: boolean;
+    config?: Partial<SwarmConfig>;
+    directory?: string;
+    capacityBytes?: number;
+    random?: () => number;
+  } = {},
 ): Promise<TestHost> {
   const directory = options.directory ?? join(await makeTempDir(), 'castore');
-  const castore = await openCaStore({ directory, capacityBytes: 10 * 2 ** 30 });
+  const castore = await openCaStore({ directory, capacityBytes: options.capacityBytes ?? 10 * 2 ** 30 });
   const swarm = await openSwarm({
     config: { ...defaults, ...options.config },
     castore,
@@ -101,14 +133,15 @@ export async function startHost(
   return { castore, swarm, directory, stop };
 }
 
-/** Puts a blob into a host's store and offers it. */
+/** Puts a blob into a host's store and offers it; `share` tells several origins apart. */
 export async function seedOn(
   host: TestHost,
   blob: { bytes: Buffer; digest: Digest; metainfo: Metainfo },
+  share?: SeedShare,
 ): Promise<void> {
   await host.castore.blobs.put(blob.digest, blob.bytes);
   await host.castore.blobs.putMetainfo(blob.digest, encodeMetainfo(blob.metainfo));
-  host.swarm.seed(blob.metainfo);
+  host.swarm.seed(blob.metainfo, undefined, share);
 }
 
 /** The bytes of a committed blob. */

@@ -10,7 +10,7 @@ describe('Swarm', () => {
     const tracker = new LocalTracker();
     const blob = await makeBlob(24 * MIB + 12_345);
     const origins = await Promise.all([1, 2].map(() => startHost(tracker, { origin: true })));
-    for (const origin of origins) await seedOn(origin, blob);
+    for (const [index, origin] of origins.entries()) await seedOn(origin, blob, { index, of: 2 });
     const hosts = await Promise.all([1, 2, 3].map(() => startHost(tracker)));
     const downloads = await Promise.all(hosts.map((host) => host.swarm.fetch(blob.metainfo)));
     await Promise.all(downloads.map((download) => download.finished));
@@ -145,6 +145,78 @@ describe('Swarm', () => {
     const waiting = download.waitFor({ offset: 0, length: 1 }, controller.signal);
     controller.abort(reason);
     await expect(waiting).rejects.toBe(reason);
+  });
+
+  it('gets each piece from its origins about once, whoever of them suggests it', async () => {
+    const tracker = new LocalTracker();
+    const blob = await makeBlob(16 * MIB);
+    const config = { egressBytesPerSecond: 4 * MIB };
+    const origins = await Promise.all([1, 2].map(() => startHost(tracker, { origin: true, config })));
+    for (const [index, origin] of origins.entries()) await seedOn(origin, blob, { index, of: 2 });
+    const hosts = await Promise.all([1, 2, 3, 4].map(() => startHost(tracker)));
+    const downloads = await Promise.all(hosts.map((host) => host.swarm.fetch(blob.metainfo)));
+    await Promise.all(downloads.map((download) => download.finished));
+    const sent = origins.map((origin) => origin.swarm.statistics().sentBytes / blob.bytes.length);
+    expect(sent[0]! + sent[1]!).toBeLessThanOrEqual(1.1);
+    for (const copies of sent) expect(copies).toBeGreaterThan(0.3);
+  });
+
+  it('is sent by a full origin to those that are there, and finishes from them', async () => {
+    const tracker = new LocalTracker();
+    tracker.handsOut = (peer) => peer.origin; // So that hosts find each other by what the origin tells only.
+    const blob = await makeBlob(8 * MIB);
+    const config = { originWiresPerBlob: 2, egressBytesPerSecond: 4 * MIB };
+    const origin = await startHost(tracker, { origin: true, config });
+    await seedOn(origin, blob);
+    const hosts = await Promise.all([1, 2, 3, 4].map(() => startHost(tracker)));
+    const downloads = await Promise.all(hosts.map((host) => host.swarm.fetch(blob.metainfo)));
+    await expect.poll(() => origin.swarm.statistics().wires).toBe(2);
+    await Promise.all(downloads.map((download) => download.finished));
+    expect(origin.swarm.statistics().turnedAway).toBeGreaterThanOrEqual(2);
+    const fromPeers = hosts.filter((host) => host.swarm.statistics().receivedFromPeersBytes > 4 * MIB);
+    expect(fromPeers.length).toBeGreaterThanOrEqual(2);
+    for (const host of hosts) expect((await readBlob(host, blob.digest)).equals(blob.bytes)).toBe(true);
+  });
+
+  it('changes its limits while it runs', async () => {
+    const tracker = new LocalTracker();
+    const blob = await makeBlob(16 * MIB);
+    const origin = await startHost(tracker, { origin: true, config: { egressBytesPerSecond: MIB / 2 } });
+    await seedOn(origin, blob);
+    const host = await startHost(tracker);
+    const download = await host.swarm.fetch(blob.metainfo);
+    await download.waitFor({ offset: 0, length: 1 });
+    expect(download.progress().verifiedBytes).toBeLessThan(2 * MIB);
+    origin.swarm.setLimits({ egressBytesPerSecond: 0 });
+    await download.finished; // In the time of the test only without the limit: it would take half a minute.
+  });
+
+  it('takes its place in the swarm at once when neighbours dial it while its download is being opened', async () => {
+    const tracker = new LocalTracker();
+    const blob = await makeBlob(4 * MIB);
+    const hosts = await Promise.all(Array.from({ length: 5 }, () => startHost(tracker)));
+    const downloads = await Promise.all(hosts.map((host) => host.swarm.fetch(blob.metainfo)));
+    await expect.poll(() => hosts.map((host) => host.swarm.statistics().wires)).toEqual([4, 4, 4, 4, 4]);
+    const origin = await startHost(tracker, { origin: true });
+    await seedOn(origin, blob);
+    await Promise.all(downloads.map((download) => download.finished));
+    // Between complete hosts no wires are left.
+    await expect.poll(() => hosts.map((host) => host.swarm.statistics().wires)).toEqual([0, 0, 0, 0, 0]);
+  });
+
+  it('is not kept waiting by a slow moment when it is the only one that downloads', async () => {
+    const tracker = new LocalTracker();
+    const blob = await makeBlob(24 * MIB);
+    const origin = await startHost(tracker, { origin: true });
+    await seedOn(origin, blob);
+    const host = await startHost(tracker);
+    const startedAtMs = performance.now();
+    const download = await host.swarm.fetch(blob.metainfo);
+    await download.waitFor({ offset: 0, length: MIB });
+    // The event loop of both ends stands still: pieces under way take far longer than those before.
+    while (performance.now() - startedAtMs < 700);
+    await download.finished;
+    expect(performance.now() - startedAtMs).toBeLessThan(8_000);
   });
 
   it('goes on without the tracker once peers are known', async () => {

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { createServer } from 'node:net';
 import Wire from 'bittorrent-protocol';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -10,20 +11,35 @@ import { testLogger } from '../helpers/logger.ts';
 
 const id = randomBytes(20).toString('hex');
 
-async function openTransport(options: { port?: number } = {}) {
+async function openTransport(options: { port?: number; find?: () => Promise<undefined> } = {}) {
   const links: PeerLink[] = [];
   let point: MeetingPoint | undefined;
+  let hidden = false;
+  let asked = 0;
   const transport = await Transport.open({
     peerId: makePeerId(),
     host: '127.0.0.1',
     port: options.port ?? 0,
     maxConnections: 10,
-    find: async (asked) => (asked === id ? point : undefined),
+    find: (wanted) => {
+      asked++;
+      if (options.find !== undefined) return options.find();
+      return Promise.resolve(wanted === id && !hidden ? point : undefined);
+    },
     logger: testLogger(),
   });
   onTestFinished(() => transport.close());
-  point = await transport.meet(id, (link) => links.push(link));
-  return { transport, point, links };
+  point = await transport.meet(id, (link) => {
+    links.push(link);
+    link.listen({ onMessage() {}, onBlockStart: () => undefined, onBlockEnd() {}, onClosed() {} }, 1);
+  });
+  const hide = () => {
+    hidden = true;
+  };
+  const show = () => {
+    hidden = false;
+  };
+  return { transport, point, links, hide, show, asked: () => asked };
 }
 
 describe('Transport', () => {
@@ -81,6 +97,79 @@ describe('Transport', () => {
     await expect(openTransport({ port })).rejects.toMatchObject({ code: 'EADDRINUSE' });
   });
 
+  it('retries a dial that closes before its handshake, three times, and says how it ended', async () => {
+    const dialling = await openTransport();
+    const times: number[] = [];
+    const server = createServer((socket) => {
+      times.push(performance.now());
+      socket.destroy();
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => void server.close());
+    const failures: string[] = [];
+    const { port } = server.address() as { port: number };
+    dialling.point.dial({ host: '127.0.0.1', port }, (reason) => failures.push(reason));
+    await expect.poll(() => failures).toEqual(['closed']);
+    expect(times).toHaveLength(4);
+    for (const [index, time] of times.slice(1).entries()) expect(time - times[index]!).toBeGreaterThanOrEqual(45);
+    expect(dialling.point.torrent._peers.size).toBe(0);
+  });
+
+  it('meets a peer that loads the blob while it is being dialled', async () => {
+    const [dialling, listening] = [await openTransport(), await openTransport()];
+    listening.hide();
+    const failures: string[] = [];
+    dialling.point.dial({ host: '127.0.0.1', port: listening.transport.port }, (reason) => failures.push(reason));
+    await expect.poll(() => listening.asked()).toBeGreaterThan(0);
+    listening.show();
+    await expect.poll(() => dialling.links.length).toBe(1);
+    expect(failures).toEqual([]);
+  });
+
+  it('says that nobody listens', async () => {
+    const dialling = await openTransport();
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as { port: number };
+    server.close();
+    await once(server, 'close');
+    const failures: string[] = [];
+    dialling.point.dial({ host: '127.0.0.1', port }, (reason) => failures.push(reason));
+    await expect.poll(() => failures).toEqual(['refused']);
+  });
+
+  it('gives up a peer that accepts and never shakes hands', { timeout: 15_000 }, async () => {
+    const dialling = await openTransport();
+    const server = createServer((socket) => void socket.on('error', () => {})).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => void server.close());
+    const failures: string[] = [];
+    const { port } = server.address() as { port: number };
+    dialling.point.dial({ host: '127.0.0.1', port }, (reason) => failures.push(reason));
+    await expect.poll(() => failures, { timeout: 10_000 }).toEqual(['timeout']);
+  });
+
+  it('closes while dials, lookups and wires are under way', async () => {
+    const [dialling, listening] = [await openTransport(), await openTransport({ find: () => new Promise(() => {}) })];
+    for (let port = 1; port < 20; port++) dialling.point.dial({ host: '127.0.0.1', port: 60_000 + port });
+    dialling.point.dial({ host: '127.0.0.1', port: listening.transport.port });
+    await expect.poll(() => listening.asked()).toBe(1);
+    await Promise.all([dialling.transport.close(), listening.transport.close()]);
+    expect([dialling.links, listening.links]).toEqual([[], []]);
+  });
+
+  it('reads all sockets through one buffer, incoming ones too', async () => {
+    const [dialling, listening] = [await openTransport(), await openTransport()];
+    dialling.point.dial({ host: '127.0.0.1', port: listening.transport.port });
+    await expect.poll(() => [dialling.links.length, listening.links.length]).toEqual([1, 1]);
+    for (const { point } of [dialling, listening]) {
+      const [peer] = [...point.torrent._peers.values()];
+      // Node would otherwise make a stream of chunks of its own.
+      expect(peer!.conn!.listenerCount('data')).toBe(0);
+      expect(peer!.conn!.remoteAddress).toContain('127.0.0.1');
+    }
+  });
+
   it('finds every private member of webtorrent and bittorrent-protocol that it leans on', async () => {
     const { point, links } = await openTransport();
     const other = await openTransport();
@@ -89,17 +178,38 @@ describe('Transport', () => {
     expect(torrent.wires).toEqual([]);
     const client = (torrent as unknown as { client: WebTorrent }).client;
     expect(client._connPool?.tcpServer.listening).toBe(true);
-    for (const member of ['_processBuffer', '_onMessageLength', '_debug', 'haveAll', 'haveNone', 'reject'] as const) {
-      expect(typeof Wire.prototype[member], member).toBe('function');
-    }
+    expect(client._connPool?.tcpServer.listeners('connection')).not.toContain(client._connPool?._onTCPConnectionBound);
     other.point.dial({ host: '127.0.0.1', port: client.torrentPort });
     await expect.poll(() => links.length).toBe(1);
     const { wire } = links[0]!;
-    expect(wire._parserSize).toBeTypeOf('number');
-    expect(wire.peerPieces.get(0)).toBe(false);
+    expect(wire).toBeInstanceOf(Wire);
+    expect(wire.extendedMapping[1]).toBe('shoal_peers');
+    expect([wire.hasFast, wire.amChoking, wire.peerExtensions.extended]).toEqual([true, true, true]);
     const [peer] = [...torrent._peers.values()];
     expect(peer!.wire).toBe(wire);
-    expect(peer!.retries).toBe(Number.POSITIVE_INFINITY);
-    expect(peer!.conn?.remoteAddress).toContain('127.0.0.1');
+    // Nothing of the pipeline is left: nobody listens for what the wire would emit as a stream.
+    expect([wire.listenerCount('data'), wire.listenerCount('readable')]).toEqual([0, 0]);
+  });
+
+  it('leaves the peers of other WebTorrent clients in this process alone', async () => {
+    await openTransport();
+    const { default: Client } = await import('webtorrent');
+    const client = new Client({
+      dht: false,
+      lsd: false,
+      tracker: false,
+      utp: false,
+      natUpnp: false,
+      natPmp: false,
+      secure: 0,
+    });
+    onTestFinished(() => new Promise<void>((resolve) => client.destroy(() => resolve())));
+    const torrent = client.add({ infoHash: id }, { announce: [] });
+    if (torrent.infoHash === undefined) await once(torrent, 'infoHash');
+    const listening = await openTransport();
+    (torrent as unknown as { addPeer(address: string): void }).addPeer(`127.0.0.1:${listening.transport.port}`);
+    await expect.poll(() => listening.links.length).toBe(1);
+    const [peer] = [...torrent._peers.values()];
+    expect(peer!.conn!.listenerCount('data') + peer!.conn!.listenerCount('readable')).toBeGreaterThan(0);
   });
 });

@@ -29,7 +29,9 @@ describe('TrackerConfigSchema', () => {
     expect(config).toMatchObject({
       listen: { host: 'localhost', port: 15003 },
       announceIntervalMs: 3_000,
-      idleAnnounceIntervalMs: 30_000,
+      idleAnnounceIntervalMs: 60_000,
+      zoneShare: 0.5,
+      originWires: 60,
       peerStore: { type: 'memory' },
       origins: [],
     });
@@ -38,7 +40,7 @@ describe('TrackerConfigSchema', () => {
   it('describes every setting, and limits every number', () => {
     for (const [path, schema] of settings(TrackerConfigSchema)) {
       expect(schema['description'], path).toMatch(/\.$/);
-      if (schema['type'] !== 'integer') continue;
+      if (schema['type'] !== 'integer' && schema['type'] !== 'number') continue;
       expect(schema['minimum'], path).toBeTypeOf('number');
       expect(schema['maximum'], path).toBeTypeOf('number');
     }
@@ -64,6 +66,9 @@ describe('TrackerConfigSchema', () => {
     [{ peerStore: { type: 'disk' } }],
     [{ peerStore: { type: 'redis', url: 'http://redis.example' } }],
     [{ peerStore: { keyPrefix: 'a b' } }],
+    [{ zoneShare: 1.5 }],
+    [{ zoneShare: -0.1 }],
+    [{ originWires: 0 }],
   ])('refuses %j', (part) => {
     expect(validator.Check(filled(part))).toBe(false);
   });

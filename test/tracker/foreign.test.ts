@@ -17,7 +17,7 @@ const client = (number: number, more: Record<string, string | number> = {}) => (
 describe('GET /announce/<key>', () => {
   it('introduces foreign clients to each other', async () => {
     const { port } = await startTracker();
-    expect(await foreignAnnounce(port, client(1))).toEqual({ failure: undefined, interval: 30, peers: [] });
+    expect(await foreignAnnounce(port, client(1))).toEqual({ failure: undefined, interval: 60, peers: [] });
     const second = await foreignAnnounce(port, client(2, { left: 100 }));
     expect(second.peers).toEqual(['127.0.0.1:6001']);
     // The first one is complete; only the second has use for it.
@@ -74,7 +74,7 @@ describe('GET /announce/<key>', () => {
     const ids = `info_hash=${percentEncode(infoHash('a'))}&peer_id=${percentEncode(peerId(2))}`;
     const { body } = await rawGet(port, `/announce/${key}?${ids}&port=1&left=1&compact=0`);
     const id = Buffer.from(peerId(1), 'hex').toString('latin1');
-    expect(body.toString('latin1')).toBe(`d8:intervali30e5:peersld2:ip9:127.0.0.17:peer id20:${id}4:porti6001eeee`);
+    expect(body.toString('latin1')).toBe(`d8:intervali60e5:peersld2:ip9:127.0.0.17:peer id20:${id}4:porti6001eeee`);
   });
 
   it.each([

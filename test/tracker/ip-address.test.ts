@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { addressBytes, isHostAddress, normaliseAddress } from '../../src/tracker/ip-address.ts';
+import { isHostAddress, normaliseAddress, writeAddress } from '../../src/tracker/ip-address.ts';
 
 describe('normaliseAddress', () => {
   it.each([
@@ -43,7 +43,15 @@ describe('isHostAddress', () => {
   });
 });
 
-describe('addressBytes', () => {
+describe('writeAddress', () => {
+  /** The bytes of an address, written behind one other byte. */
+  const addressBytes = (address: string): Buffer => {
+    const buffer = Buffer.alloc(20, 0xee);
+    const end = writeAddress(address, buffer, 1);
+    expect([buffer[0], buffer[end]]).toEqual([0xee, 0xee]);
+    return buffer.subarray(1, end);
+  };
+
   it.each([
     ['10.0.0.7', '0a000007'],
     ['::1', '00000000000000000000000000000001'],

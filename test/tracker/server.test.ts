@@ -34,7 +34,7 @@ describe('POST /v1/announce', () => {
     const origin = announceOf(1, { origin: true, swarms: [one({ complete: true })] });
     expect((await client.announce(origin)).swarms).toEqual({ [swarm('a')]: [] });
     const newcomer = await client.announce(announceOf(2));
-    const first = { id: peerId(1), host: '127.0.0.1', port: 7_001, origin: true, complete: true };
+    const first = { id: peerId(1), host: '127.0.0.1', port: 7_001, origin: true, complete: true, eighths: 8 };
     expect(newcomer.swarms[swarm('a')]).toEqual([first]);
     const third = await client.announce(announceOf(3));
     expect(third.swarms[swarm('a')]!.map(({ id }) => id)).toEqual([peerId(1), peerId(2)]);
@@ -116,6 +116,68 @@ describe('POST /v1/announce', () => {
     expect((await client.announce(announceOf(1, { origin, swarms }))).intervalMs).toBe(ms);
   });
 
+  it('keeps a host in all its swarms while its announces name none of them', async () => {
+    const { client, clock } = await startTracker({ config: { announceIntervalMs: 1_000 } });
+    const swarms = [one(), one({ swarmId: swarm('b') })];
+    await client.announce(announceOf(1, { swarms, sequence: 1, since: 0, full: true }));
+    for (let sequence = 2; sequence < 8; sequence++) {
+      clock.advance(2_000);
+      const answer = await client.announce(announceOf(1, { swarms: [], sequence, since: sequence - 1 }));
+      expect(answer).toEqual({ intervalMs: 1_000, swarms: {} });
+    }
+    const { swarms: found } = await client.announce(announceOf(2, { swarms }));
+    expect(Object.values(found).map((peers) => peers.map(({ id }) => id))).toEqual([[peerId(1)], [peerId(1)]]);
+  });
+
+  it('asks a host that it does not know for all its swarms, and takes nothing', async () => {
+    const { client, clock } = await startTracker({ config: { announceIntervalMs: 1_000 } });
+    const delta = announceOf(1, { sequence: 7, since: 6 });
+    expect(await client.announce(delta)).toEqual({ intervalMs: 1_000, full: true, swarms: {} });
+    expect((await client.announce(announceOf(2))).swarms[swarm('a')]).toEqual([]);
+    await client.announce(announceOf(1, { sequence: 8, since: 6, full: true }));
+    expect((await client.announce(announceOf(1, { sequence: 9, since: 8 }))).full).toBeUndefined();
+    clock.advance(2_500);
+    expect((await client.announce(announceOf(1, { sequence: 10, since: 9 }))).full).toBe(true);
+  });
+
+  it('passes over an announce that comes after a newer one', async () => {
+    const { client } = await startTracker();
+    await client.announce(announceOf(1, { sequence: 2, since: 0, full: true }));
+    await client.announce(announceOf(1, { sequence: 3, since: 2, swarms: [one({ event: 'stopped' })] }));
+    expect((await client.announce(announceOf(1, { sequence: 1, full: true }))).swarms).toEqual({});
+    expect((await client.announce(announceOf(2))).swarms[swarm('a')]).toEqual([]);
+  });
+
+  it('says of each peer how much it has, and where it is', async () => {
+    const { client } = await startTracker();
+    await client.announce(announceOf(1, { zone: 'rack-1', swarms: [one({ eighths: 3 })] }));
+    await client.announce(announceOf(2, { swarms: [one({ eighths: 8 })] }));
+    await client.announce(announceOf(3, { zone: 'rack-2', swarms: [one({ complete: true })] }));
+    const { swarms } = await client.announce(announceOf(4, { zone: 'rack-1', swarms: [one({ want: 4 })] }));
+    const seen = swarms[swarm('a')]!.map(({ id, eighths, complete, zone }) => ({ id, eighths, complete, zone }));
+    expect(seen).toHaveLength(3);
+    expect(seen).toContainEqual({ id: peerId(1), eighths: 3, complete: false, zone: 'rack-1' });
+    // Eight eighths whose digest is still to be checked are not the whole.
+    expect(seen).toContainEqual({ id: peerId(2), eighths: 7, complete: false, zone: undefined });
+    expect(seen).toContainEqual({ id: peerId(3), eighths: 8, complete: true, zone: 'rack-2' });
+  });
+
+  it('asks an agent whose blobs are asked for to come back sooner than an idle one', async () => {
+    const { client, clock } = await startTracker({
+      config: { announceIntervalMs: 1_000, idleAnnounceIntervalMs: 20_000 },
+    });
+    const seed = announceOf(1, { swarms: [one({ complete: true, want: 0 })] });
+    expect((await client.announce(seed)).intervalMs).toBe(20_000);
+    await client.announce(announceOf(2));
+    expect((await client.announce({ ...seed, swarms: [] })).intervalMs).toBe(5_000);
+    clock.advance(2_500);
+    for (const ms of [10_000, 10_000, 10_000]) {
+      clock.advance(ms);
+      await client.announce({ ...seed, swarms: [] });
+    }
+    expect((await client.announce({ ...seed, swarms: [] })).intervalMs).toBe(20_000);
+  });
+
   it('takes a thousand swarms of a host in one request', async () => {
     const { client } = await startTracker();
     const swarms = Array.from({ length: 1_000 }, (_, index) => one({ swarmId: swarm(index), want: 5 }));
@@ -177,6 +239,11 @@ describe('POST /v1/announce', () => {
     ['a field too many', json({ hosts: [] })],
     ['a swarm id that is none', json({ swarms: [one({ swarmId: '__proto__' })] })],
     ['too many peers wanted', json({ swarms: [one({ want: 51 })] })],
+    ['nine eighths', json({ swarms: [one({ eighths: 9 })] })],
+    ['a zone with a quote', json({ zone: '"' })],
+    ['an empty zone', json({ zone: '' })],
+    ['a zone that is too long', json({ zone: 'z'.repeat(65) })],
+    ['announce number 0', json({ sequence: 0 })],
     ['an unknown event', json({ swarms: [{ ...one(), event: 'started' }] })],
     ['too many swarms', json({ swarms: Array.from({ length: 10_001 }, () => one()) })],
     ['a name as host', json({ host: 'localhost' })],
@@ -209,8 +276,9 @@ describe('POST /v1/announce', () => {
       throw new UnavailableError('the peer store is away');
     };
     const away: PeerStore = {
-      put: gone,
-      remove: gone,
+      report: gone,
+      putForeign: gone,
+      removeForeign: gone,
       sample: gone,
       findSwarm: gone,
       size: gone,

@@ -286,6 +286,7 @@ class SmallStore {
     return {
       sizeBytes: this.#bytes.length,
       read: async (offset, length) => this.#bytes.subarray(offset, offset + length),
+      lend: (offset, length) => ({ bytes: this.#bytes.subarray(offset, offset + length), release: () => {} }),
       close,
       [Symbol.asyncDispose]: close,
     };

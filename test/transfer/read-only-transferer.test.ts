@@ -230,7 +230,9 @@ describe('ReadOnlyTransferer: blobs', () => {
     const { cluster, transferer } = await scene();
     const bytes = seededBytes(LARGE);
     const digest = addLayer(cluster, app, bytes);
-    const partial = await cluster.castore.downloads.open(await cluster.origin.metainfo(digest));
+    const metainfo = await cluster.origin.metainfo(digest);
+    const partial = await cluster.castore.downloads.open(metainfo);
+    await partial.writePiece(0, bytes.subarray(0, metainfo.pieceLength));
     await partial.close();
     cluster.trackerService.down = true;
     expect(await read(transferer, app, digest)).toEqual(bytes);

@@ -92,10 +92,13 @@ export class ScriptedDownload implements Download {
     };
   }
 
-  get prefixBytes(): number {
-    let piece = 0;
-    while (this.#verified.has(piece)) piece++;
-    return Math.min(this.metainfo.length, piece * this.metainfo.pieceLength);
+  verifiedEnd({ offset, length }: ByteRange): number {
+    let end = offset;
+    const { pieceLength } = this.metainfo;
+    while (end < offset + length && this.#verified.has(Math.floor(end / pieceLength))) {
+      end = (Math.floor(end / pieceLength) + 1) * pieceLength;
+    }
+    return Math.min(end, offset + length);
   }
 
   waitFor(range: ByteRange, signal?: AbortSignal): Promise<void> {

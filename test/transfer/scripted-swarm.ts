@@ -52,6 +52,8 @@ export class ScriptedSwarm implements Swarm {
 
   seed(): void {}
   unseed(): void {}
+  used(): void {}
+  setLimits(): void {}
 
   statistics() {
     return {
@@ -62,6 +64,9 @@ export class ScriptedSwarm implements Swarm {
       wires: 0,
       downloads: this.#downloads.size,
       seeding: 0,
+      loaded: 0,
+      turnedAway: 0,
+      banned: 0,
     };
   }
 

@@ -1,0 +1,45 @@
+import { performance } from 'node:perf_hooks';
+
+const SAMPLE_MS = 1000;
+/** Above this share of busy time, work goes to another thread although that costs more in sum. */
+const LIGHT_UTILISATION = 0.5;
+/** A write into the page cache takes 0.02 ms; one that takes this long waits for the disk. */
+const SLOW_WRITE_MS = 10;
+const SLOW_FOR_MS = 10_000;
+/** What is done at once in one turn of the loop, so that many pieces at a time do not stop it. */
+const TURN_BYTES = 512 * 1024;
+
+/** Whether there is time on the event loop for small pieces, and none of them would wait there for the disk. */
+export class LoopLoad {
+  #sample = performance.eventLoopUtilization();
+  #sampledAtMs = performance.now();
+  #isLight = true;
+  #slowUntilMs = 0;
+  #bytesOfTurn = 0;
+
+  /** Whether this many bytes may be hashed and written on the loop now; counts them when they may. */
+  admits(bytes: number): boolean {
+    const nowMs = performance.now();
+    if (nowMs - this.#sampledAtMs >= SAMPLE_MS) this.#measure(nowMs);
+    if (!this.#isLight || nowMs < this.#slowUntilMs || this.#bytesOfTurn + bytes > TURN_BYTES) return false;
+    if (this.#bytesOfTurn === 0) {
+      setImmediate(() => {
+        this.#bytesOfTurn = 0;
+      });
+    }
+    this.#bytesOfTurn += bytes;
+    return true;
+  }
+
+  /** A write on the loop took so long. */
+  wrote(durationMs: number): void {
+    if (durationMs > SLOW_WRITE_MS) this.#slowUntilMs = performance.now() + SLOW_FOR_MS;
+  }
+
+  #measure(nowMs: number): void {
+    const sample = performance.eventLoopUtilization();
+    this.#isLight = performance.eventLoopUtilization(sample, this.#sample).utilization < LIGHT_UTILISATION;
+    this.#sample = sample;
+    this.#sampledAtMs = nowMs;
+  }
+}

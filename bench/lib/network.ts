@@ -106,6 +106,7 @@ export class Network {
         ]),
       ],
     );
+    await this.#bypassFirewall();
     await Promise.all(
       this.#hosts.map(({ name, address }) =>
         batch(
@@ -119,6 +120,15 @@ export class Network {
         ),
       ),
     );
+  }
+
+  /** Where the machine's bridges go through netfilter (Docker turns that on), ours does not: it costs a fifth of the CPU. */
+  async #bypassFirewall(): Promise<void> {
+    for (const table of ['iptables', 'ip6tables', 'arptables']) {
+      const setting = `/proc/sys/net/bridge/bridge-nf-call-${table}`;
+      const [program, ...args] = this.commandOn(SWITCH, ['sh', '-c', `[ ! -e ${setting} ] || echo 0 > ${setting}`]);
+      await run(program, args);
+    }
   }
 }
 

@@ -27,9 +27,9 @@ node bench/simulator/main.ts [--case NAME] [options]
   --dial-ms MS             a dial, beyond three latencies (3); --dials-at-once N (4); --accept-rate N a second (50)
   --announce-ms MS         an announce, beyond waiting (5); --announce-interval S (3)
   --tracker-rate N         announces a second that the trackers take together (20000)
-  --have-batch-ms MS       how long a HAVE may wait at its receiver (1; 5 with more than 500 hosts)
+  --have-batch-ms MS       how long a HAVE may wait at its receiver (1; 5 above 500 hosts, 10 above 5000)
   --quantum SIZE           what an uplink sends of one wire before the next one's turn (a whole piece)
-  --serve-order ORDER      whom an uplink serves next: turns, or behind for the peer that has least (turns)
+  --serve-order ORDER      whom an uplink serves next: turns, behind (who has least), or mixed (turns)
   --zones N                hosts are in so many zones, at random (1)
   --no-stream              clients do not read while blobs arrive
   --seed N                 another run with the same options (1)

@@ -9,6 +9,9 @@ const BLOCK_BYTES = 128 * 1024;
 /** Pieces of one wire that are in the socket or about to be: a cancel comes too late for them. */
 const COMMITTED = 2;
 
+/** Whom an uplink serves next: one after the other, the peer that is furthest behind, or both by turns. */
+export type ServeOrder = 'turns' | 'mixed' | 'behind';
+
 /** What the links need. */
 export interface LinksDeps {
   readonly fleet: Fleet;
@@ -17,15 +20,14 @@ export interface LinksDeps {
   readonly queue: EventQueue;
   /** Bytes of one wire that are sent before the next wire's turn; 0 for a whole piece. */
   readonly quantumBytes: number;
-  /** Serve the peer that is furthest behind first, instead of one after the other. */
-  readonly behindFirst: boolean;
+  readonly serveOrder: ServeOrder;
   /** The last byte of a piece has left: the serving end and the piece. */
   readonly onSent: (end: number, piece: number) => void;
 }
 
 /**
  * The hosts' links, both directions at once. An uplink serves the wires that want something in turn
- * (or the peer that is furthest behind first); a downlink is a FIFO
+ * (or helps those that are behind, {@link ServeOrder}); a downlink is a FIFO
  * server that the bytes reach one latency later, while they are still being sent (cut-through). Neither ever exceeds its
  * rate. A piece that waits for a downlink waits in the network: its sender goes on with other wires.
  */
@@ -43,6 +45,8 @@ export class Links {
   readonly #downFreeAtMs: Float64Array;
   /** Peers that differ by fewer pieces count as equally far. */
   readonly #step: number;
+  /** Whether the next turn goes to whoever is furthest behind; by host. */
+  readonly #helps: Uint8Array;
 
   constructor(deps: LinksDeps) {
     this.#deps = deps;
@@ -55,6 +59,7 @@ export class Links {
     this.#sendingEnd = new Int32Array(hosts).fill(-1);
     this.#sendingPiece = new Int32Array(hosts);
     this.#downFreeAtMs = new Float64Array(hosts);
+    this.#helps = new Uint8Array(hosts).fill(deps.serveOrder === 'turns' ? 0 : 1);
     this.#step = Math.max(1, deps.fleet.pieces >> 6);
   }
 
@@ -126,9 +131,9 @@ export class Links {
     let least = Number.POSITIVE_INFINITY;
     let previous = -1;
     for (let end = this.#roundHead[host]!; end >= 0; end = wires.nextInRound(end)) {
-      const behind = this.#placeOf(end);
-      if (behind < least) [chosen, before, least] = [end, previous, behind];
-      if (least === Number.NEGATIVE_INFINITY) break;
+      const place = this.#helps[host] === 1 ? this.#placeOf(end) : 0;
+      if (place < least) [chosen, before, least] = [end, previous, place];
+      if (this.#helps[host] === 0) break;
       previous = end;
     }
     if (chosen < 0) return -1;
@@ -138,14 +143,16 @@ export class Links {
     if (next < 0) this.#roundTail[host] = before;
     wires.setNextInRound(chosen, NOT_IN_ROUND);
     // A closed wire has nothing left in its queue.
-    return wires.queueHead(chosen) < 0 ? this.#takeTurn(host) : chosen;
+    if (wires.queueHead(chosen) < 0) return this.#takeTurn(host);
+    if (this.#deps.serveOrder === 'mixed') this.#helps[host] = 1 - this.#helps[host]!;
+    return chosen;
   }
 
-  /** Whose turn comes first has the least of these; about equally far ones come one after the other. */
+  /** The least comes first; about equally far ones come one after the other. */
   #placeOf(end: number): number {
-    const { fleet, wires, behindFirst } = this.#deps;
-    if (!behindFirst || wires.queueHead(end) < 0) return Number.NEGATIVE_INFINITY;
-    return Math.floor(fleet.logCount[wires.node(end ^ 1)]! / this.#step);
+    const { fleet, wires } = this.#deps;
+    const node = wires.node(end ^ 1);
+    return fleet.complete[node] === 1 ? fleet.pieces : Math.floor(fleet.logCount[node]! / this.#step);
   }
 
   #sendNext(host: number, nowMs: number): void {

@@ -3,6 +3,7 @@ import { pieceLengthFor } from '../../src/core/index.ts';
 import { BenchUsageError } from '../lib/errors.ts';
 import { parseCount, parseRate, parseSeconds, parseShare, parseSize } from '../lib/units.ts';
 import { cases } from './cases.ts';
+import type { ServeOrder } from './links.ts';
 
 /** When agents begin. */
 export interface Arrivals {
@@ -57,8 +58,7 @@ export interface SimulationOptions {
   readonly haveBatchMs: number;
   /** How much of one wire an uplink sends before it turns to the next; 0 for a whole piece. */
   readonly quantumBytes: number;
-  /** Whether an uplink serves the peer that is furthest behind first, instead of one after the other. */
-  readonly behindFirst: boolean;
+  readonly serveOrder: ServeOrder;
   readonly zones: number;
   /** Whether clients read each blob from its start while it arrives. */
   readonly stream: boolean;
@@ -185,9 +185,9 @@ function simulationFrom(asked: { name: string | undefined; stream: boolean; give
     announceMs: number('announce-ms', 5),
     announceIntervalMs: 1000 * parseSeconds(value['announce-interval'] ?? '3'),
     trackerRate: number('tracker-rate', 20_000, 1),
-    haveBatchMs: number('have-batch-ms', hosts > 500 ? 5 : 1, 0.05),
+    haveBatchMs: number('have-batch-ms', hosts > 5000 ? 10 : hosts > 500 ? 5 : 1, 0.05),
     quantumBytes: value.quantum === undefined ? 0 : parseSize(value.quantum),
-    behindFirst: parseServeOrder(value['serve-order'] ?? 'turns'),
+    serveOrder: parseServeOrder(value['serve-order'] ?? 'turns'),
     zones: count('zones', 1, 1),
     stream: asked.stream,
     seed: count('seed', 1),
@@ -218,9 +218,9 @@ export function parseArrivals(text: string): Arrivals {
   throw new BenchUsageError(`--arrivals is ${JSON.stringify(text)}: ${expected}`);
 }
 
-function parseServeOrder(text: string): boolean {
-  if (text === 'turns' || text === 'behind') return text === 'behind';
-  throw new BenchUsageError(`--serve-order is ${JSON.stringify(text)}: expected turns or behind`);
+function parseServeOrder(text: string): ServeOrder {
+  if (text === 'turns' || text === 'mixed' || text === 'behind') return text;
+  throw new BenchUsageError(`--serve-order is ${JSON.stringify(text)}: expected turns, mixed or behind`);
 }
 
 const pairs = {

@@ -56,9 +56,9 @@ export class Simulation {
     this.wires = new WireTable(fleet.nodes);
     this.#queue = new EventQueue(slotMsFor(options));
     const [queue, wires, transfers, random] = [this.#queue, this.wires, this.#transfers, this.#random];
-    const { quantumBytes, behindFirst } = options;
+    const { quantumBytes, serveOrder } = options;
     const onSent = (end: number, piece: number) => this.#onSent(end, piece);
-    this.links = new Links({ fleet, wires, transfers, queue, quantumBytes, behindFirst, onSent });
+    this.links = new Links({ fleet, wires, transfers, queue, quantumBytes, serveOrder, onSent });
     const onEighths = (node: number) => this.#graph.carryOut(node, this.nowMs);
     const onComplete = (node: number) => this.#onComplete(node);
     this.exchange = new Exchange({ options, fleet, wires, transfers, queue, links: this.links, onEighths, onComplete });

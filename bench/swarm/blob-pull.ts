@@ -6,7 +6,7 @@ import { mean } from '../lib/statistics.ts';
 import type { BytesBySource, HostPull } from './engine.ts';
 import type { PullParams } from './host-calls.ts';
 
-const SAMPLE_MS = 100;
+const SAMPLE_MS = 250;
 const COMMIT_POLL_MS = 20;
 /** How long a commit (a sync to disk) is waited for after the last byte. */
 const COMMIT_TIMEOUT_MS = 30_000;
@@ -78,7 +78,7 @@ export class BlobPull {
     if (got !== digest) throw new Error(`the agent sent ${this.#readBytes} bytes of ${got}, expected ${digest}`);
   }
 
-  /** Every 100 ms: what the client has read ÷ what its agent has verified of the blob. */
+  /** Every 250 ms: what the client has read ÷ what its agent has verified of the blob. */
   #sample(before: AgentStatistics, signal: AbortSignal): { stop(): void } {
     let busy = false;
     let stopped = false;

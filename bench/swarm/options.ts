@@ -45,6 +45,7 @@ interface Flags {
   readonly kill?: { share: number; at: number };
   readonly arrivals?: number;
   readonly warm?: number;
+  readonly warmUp?: number;
 }
 
 /**
@@ -113,8 +114,19 @@ function parseCases(text: string, before: string[] = []): string[] {
 }
 
 function settingsOf(flags: Flags): Partial<SwarmSettings> {
-  const { hosts, rate, size, origins, originRate, degree, slow, kill, arrivals, warm } = flags;
-  const given = { hosts, sizeBytes: size, origins, originRate, degree, slow, kill, arrivalsSeconds: arrivals, warm };
+  const { hosts, rate, size, origins, originRate, degree, slow, kill, arrivals, warm, warmUp } = flags;
+  const given = {
+    hosts,
+    sizeBytes: size,
+    origins,
+    originRate,
+    degree,
+    slow,
+    kill,
+    arrivalsSeconds: arrivals,
+    warm,
+    warmUpBytes: warmUp,
+  };
   const settings = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   return rate === undefined ? settings : { ...settings, rate: rate === 'none' ? undefined : rate };
 }
@@ -139,6 +151,11 @@ function buildCommand(): Command {
     .option('--kill <share@time>', 'kill this share of agents at this share of the ideal time: 1/3@0.5', parseKill)
     .option('--arrivals <seconds>', 'hosts begin evenly spread over this time', parseSeconds)
     .option('--warm <n>', 'so many hosts have the blob before', count(0))
+    .option(
+      '--warm-up <size>',
+      'of another blob pulled before the clock starts (default: 32MiB); none',
+      (text: string) => (text === 'none' ? 0 : parseSize(text)),
+    )
     .option('--case <name>', `named settings and goals: all, ${names.join(', ')}`, parseCases)
     .option('--engine <names>', 'shoal, shoal:FOLDER (another checkout), webtorrent, libtorrent; several: a,b', 'shoal')
     .option('--runs <n>', 'rounds; figures are medians of them', count(1), 1)

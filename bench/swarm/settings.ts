@@ -20,6 +20,12 @@ export interface SwarmSettings {
   readonly arrivalsSeconds?: number;
   /** So many hosts, the first ones, have the blob before. They are not measured. */
   readonly warm: number;
+  /**
+   * Of another blob that all hosts pull before the clock starts, over links that are not shaped yet: an agent runs for months,
+   * and its first seconds are those of a compiler. 0 for none. Of Shoal only: the stock clients are no programs for Node, or
+   * are told all beforehand.
+   */
+  readonly warmUpBytes: number;
 }
 
 /** What is not said otherwise: eight hosts at 50 Mbit/s, one origin at the same rate. */
@@ -29,6 +35,7 @@ export const defaultSettings: SwarmSettings = {
   sizeBytes: 64 * 2 ** 20,
   origins: 1,
   warm: 0,
+  warmUpBytes: 32 * 2 ** 20,
 };
 
 /** More namespaces than this have not been tried, and the addresses are made for it. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BenchRunError } from '../lib/errors.ts';
 import { becomesTrue, monotonicMs } from '../lib/monotonic.ts';
+import { makeRandomBlob, type RandomBlob } from '../lib/random-file.ts';
 import type { RemoteChild } from '../lib/remote-child.ts';
 import type { PreparedSwarm, Scene, SwarmEngine, SwarmProcess } from './engine.ts';
 import { CONTROL, type HostPull, hostName, originName } from './engine.ts';
@@ -50,6 +51,7 @@ export class ShoalEngine implements SwarmEngine {
     });
     const swarm = new ShoalSwarm(scene, plan, { token, command: this.#command });
     await swarm.start();
+    await swarm.warmUp();
     await swarm.share();
     return swarm;
   }
@@ -101,25 +103,46 @@ class ShoalSwarm implements PreparedSwarm {
     await Promise.all(all.map((member) => this.#untilReady(member)));
   }
 
+  /** Has all hosts pull another blob, so that code is compiled, and memory is there, before the clock starts. */
+  async warmUp(): Promise<void> {
+    const { settings, workbench } = this.#scene;
+    if (settings.warmUpBytes === 0) return;
+    const folder = join(workbench.directory, 'warm-up');
+    await mkdir(folder);
+    const blob = await makeRandomBlob(folder, settings.warmUpBytes);
+    await this.#push(blob);
+    const hosts = this.#agents.map((_, host) => host);
+    await Promise.all(hosts.map((host) => this.#pull(host, blob, monotonicMs())));
+    await Promise.all(hosts.map((host) => this.committed(host)));
+  }
+
   /** Pushes the blob, lets the warm hosts pull it, and waits until the backend has it and the tracker knows of it. */
   async share(): Promise<void> {
     const { blob, settings } = this.#scene;
-    const [tracker, , proxy] = this.#control;
-    const { file, digest } = blob;
-    await proxy!.client.call('push', { base: proxy!.planned.url, repository: REPOSITORY, file, digest });
-    await this.#until('the origins have copied the blob to the backend', async () => {
-      const queued = await this.#sumOf(this.#origins, ['shoal_origin_write_back_queue']);
-      return queued === 0;
-    });
+    const [tracker] = this.#control;
+    await this.#push(blob);
     await Promise.all(warmHosts(settings).map((host) => this.pull(host, monotonicMs())));
     await this.#until('the tracker knows of the blob', async () => {
       return (await this.#sumOf([tracker!], ['shoal_tracker_swarms'])) > 0;
     });
   }
 
-  async pull(host: number, atMs: number): Promise<HostPull> {
+  pull(host: number, atMs: number): Promise<HostPull> {
+    return this.#pull(host, this.#scene.blob, atMs);
+  }
+
+  async #push({ file, digest }: RandomBlob): Promise<void> {
+    const [, , proxy] = this.#control;
+    await proxy!.client.call('push', { base: proxy!.planned.url, repository: REPOSITORY, file, digest });
+    await this.#until('the origins have copied the blob to the backend', async () => {
+      const queued = await this.#sumOf(this.#origins, ['shoal_origin_write_back_queue']);
+      return queued === 0;
+    });
+  }
+
+  async #pull(host: number, blob: RandomBlob, atMs: number): Promise<HostPull> {
     const { client, planned, program } = this.#agents[host]!;
-    const { blob, deadlineMs } = this.#scene;
+    const { deadlineMs } = this.#scene;
     // Later than the run gives up: then the host counts as unfinished.
     const timeoutMs = deadlineMs + 10_000;
     const params = { base: planned.url, repository: REPOSITORY, digest: blob.digest, token: this.#token };

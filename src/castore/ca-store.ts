@@ -1,5 +1,7 @@
 import type { Readable } from 'node:stream';
-import type { ByteRange, Digest, Metainfo } from '../core/index.ts';
+import type { ByteRange, Digest, LentBytes, Metainfo } from '../core/index.ts';
+
+export type { LentBytes } from '../core/index.ts';
 
 /**
  * The content-addressable store: one host's blobs on local disk.
@@ -104,16 +106,6 @@ export interface BlobStore {
   /** Stores encoded metainfo beside a blob; the first writer wins. Returns what is stored. @throws BlobNotFoundError */
   putMetainfo(digest: Digest, encoded: Buffer): Promise<Buffer>;
   findMetainfo(digest: Digest): Promise<Buffer | undefined>;
-}
-
-/**
- * Bytes in the memory of the store, without a copy. They stay as they are until `release`, which is called exactly once,
- * when nobody reads them any more: the memory is used for other bytes then. Nobody may change them.
- */
-export interface LentBytes {
-  readonly bytes: Buffer;
-  /** @throws Error when it was called before, which is a defect of the caller */
-  release(): void;
 }
 
 /** One blob, open for reads at any offset. */

@@ -1,8 +1,12 @@
 import { performance } from 'node:perf_hooks';
 
 const SAMPLE_MS = 1000;
-/** Above this share of busy time, work goes to another thread although that costs more in sum. */
-const LIGHT_UTILISATION = 0.5;
+/**
+ * Above this share of one core, work goes to another thread although that costs more in sum. Counted as processor time of
+ * this thread, not as the loop's utilisation: where processes compete for few cores a loop seems busy while it waits for a
+ * core, and hops to a thread make that worse (eight agents on two cores: 0.75 of line rate with hops).
+ */
+const LIGHT_SHARE = 0.6;
 /** A write into the page cache takes 0.02 ms; one that takes this long waits for the disk. */
 const SLOW_WRITE_MS = 10;
 const SLOW_FOR_MS = 10_000;
@@ -11,7 +15,7 @@ const TURN_BYTES = 512 * 1024;
 
 /** Whether there is time on the event loop for small pieces, and none of them would wait there for the disk. */
 export class LoopLoad {
-  #sample = performance.eventLoopUtilization();
+  #sample = process.threadCpuUsage();
   #sampledAtMs = performance.now();
   #isLight = true;
   #slowUntilMs = 0;
@@ -37,8 +41,9 @@ export class LoopLoad {
   }
 
   #measure(nowMs: number): void {
-    const sample = performance.eventLoopUtilization();
-    this.#isLight = performance.eventLoopUtilization(sample, this.#sample).utilization < LIGHT_UTILISATION;
+    const sample = process.threadCpuUsage();
+    const usedMs = (sample.user + sample.system - this.#sample.user - this.#sample.system) / 1000;
+    this.#isLight = usedMs < LIGHT_SHARE * (nowMs - this.#sampledAtMs);
     this.#sample = sample;
     this.#sampledAtMs = nowMs;
   }

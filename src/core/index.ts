@@ -3,6 +3,7 @@ export * from './clock.ts';
 export * from './digest.ts';
 export * from './errors.ts';
 export * from './keyed-mutex.ts';
+export * from './lending.ts';
 export * from './manifest.ts';
 export * from './media-types.ts';
 export * from './metainfo.ts';

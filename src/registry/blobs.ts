@@ -1,4 +1,11 @@
-import { BlobNotFoundError, type Digest, InvalidRangeError, mediaTypes, type Repository } from '../core/index.ts';
+import {
+  BlobNotFoundError,
+  type Digest,
+  InvalidRangeError,
+  mediaTypes,
+  type Repository,
+  takeLentRuns,
+} from '../core/index.ts';
 import { formatPath } from '../pathparser/index.ts';
 import { checkedBody } from './blob-body.ts';
 import { entityTagOf, namesEntity } from './conditional.ts';
@@ -55,6 +62,8 @@ async function blobAnswer(
   if (exchange.method === 'HEAD' || length === 0) return { status, headers };
   const source = await exchange.driver.reader(blob.path, { offset, length }, callContext(exchange, repository));
   const verified = exchange.verifyReads && length === sizeBytes ? blob.stored : undefined;
+  const runs = verified === undefined ? takeLentRuns(source) : undefined;
+  if (runs !== undefined) return { status, headers, lent: { stream: source, runs, lengthBytes: length } };
   return { status, headers, body: checkedBody(source, { lengthBytes: length, digest: verified }) };
 }
 

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Repository } from '../core/index.ts';
 import type { CallContext, StorageDriver } from '../driver/index.ts';
+import type { LentBody } from './lent-answer.ts';
 import type { UploadStore } from './upload-store.ts';
 
 /** What all handlers share. */
@@ -35,6 +36,8 @@ export interface Answer {
   readonly headers?: Readonly<Record<string, string | number | string[]>>;
   /** An object goes as JSON; a stream is destroyed by the sender when the client leaves. */
   readonly body?: Buffer | Readable | object;
+  /** In the place of `body`. */
+  readonly lent?: LentBody;
 }
 
 /** What goes with every driver call of this request. */

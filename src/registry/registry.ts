@@ -8,6 +8,7 @@ import { handleBlob } from './blobs.ts';
 import { listCatalog } from './catalog.ts';
 import { answerError } from './error-mapper.ts';
 import { type Answer, clientSignal, type Exchange, type RegistryParts } from './exchange.ts';
+import { sendLent } from './lent-answer.ts';
 import { handleManifest } from './manifests.ts';
 import { RegistryMetrics } from './metrics.ts';
 import { listReferrers } from './referrers.ts';
@@ -139,7 +140,15 @@ async function handle(
     reply.header('allow', READING_METHODS.join(', '));
     throw new ReadOnlyError(readOnlyMessage);
   }
-  const { status, headers, body } = await dispatch({ ...parts, method, query, request, reply, signal }, route);
+  const answer = await dispatch({ ...parts, method, query, request, reply, signal }, route);
+  const { status, headers, body, lent } = answer;
+  if (lent !== undefined) {
+    const error = await sendLent(reply, { status, headers: headers ?? {} }, lent);
+    if (error !== undefined && !signal.aborted) {
+      parts.logger.error({ err: error, method, url: request.url }, 'an answer broke off');
+    }
+    return reply;
+  }
   return reply
     .code(status)
     .headers(headers ?? {})

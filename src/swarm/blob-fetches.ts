@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
-import type { CaStore } from '../castore/index.ts';
 import { type Clock, type Digest, encodeMetainfo, type Metainfo } from '../core/index.ts';
 import type { BlobSwarm } from './blob-swarm.ts';
 import type { LoadedBlobs } from './loaded-blobs.ts';
 import type { Offers } from './offers.ts';
+import type { SwarmPartial, SwarmStore } from './store.ts';
 import type { Download } from './swarm.ts';
 import type { SwarmCounters } from './swarm-counters.ts';
 import { SwarmDownload } from './swarm-download.ts';
@@ -11,7 +11,7 @@ import { Turns } from './turns.ts';
 
 /** What {@link BlobFetches} needs of the host. */
 export interface BlobFetchesDeps {
-  readonly castore: CaStore;
+  readonly castore: SwarmStore;
   readonly logger: Logger;
   readonly peerId: string;
   readonly clock: Clock;
@@ -109,7 +109,7 @@ export class BlobFetches {
     return download;
   }
 
-  #makeDownload(blob: BlobSwarm, partial: Awaited<ReturnType<CaStore['downloads']['open']>>): SwarmDownload {
+  #makeDownload(blob: BlobSwarm, partial: SwarmPartial): SwarmDownload {
     const { peerId, clock, random, counters, logger } = this.#deps;
     const { digest } = blob.metainfo;
     return new SwarmDownload({

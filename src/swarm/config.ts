@@ -78,6 +78,19 @@ export const SwarmConfigSchema = Type.Object(
       default: true,
       description: 'Whether other BitTorrent clients may fetch blobs under their v1 info hash.',
     }),
+    processes: Type.Integer({
+      default: 4,
+      minimum: 0,
+      maximum: 16,
+      description:
+        'Further processes, at most, that swarms are handed to when the event loop has no time left; never more than the machine has further cores. 0 for none.',
+    }),
+    processPort: Type.Integer({
+      default: 0,
+      minimum: 0,
+      maximum: 65535,
+      description: 'Port of the first of these processes, the others use those after it; 0 chooses free ones.',
+    }),
     idleSeconds: Type.Integer({
       default: 60,
       minimum: 1,

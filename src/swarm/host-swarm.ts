@@ -1,5 +1,4 @@
 import type { Logger } from 'pino';
-import type { CaStore } from '../castore/index.ts';
 import {
   type Clock,
   type Digest,
@@ -15,6 +14,7 @@ import { BlobSwarm } from './blob-swarm.ts';
 import type { SwarmConfig } from './config.ts';
 import { LoadedBlobs } from './loaded-blobs.ts';
 import { type Offer, Offers } from './offers.ts';
+import type { LoadedSeed, SwarmStore } from './store.ts';
 import type {
   AnnouncedPeer,
   Announcer,
@@ -33,7 +33,7 @@ import { type MeetingPoint, Transport } from './transport.ts';
 export interface SwarmDeps {
   readonly config: SwarmConfig;
   /** Downloads go here, and seeds are read from here. The caller closes it after the swarm. */
-  readonly castore: CaStore;
+  readonly castore: SwarmStore;
   readonly announcer: Announcer;
   /** The cluster's secret, from which swarm ids are made. */
   readonly secret: string;
@@ -41,11 +41,6 @@ export interface SwarmDeps {
   readonly logger: Logger;
   readonly clock: Clock;
   readonly random: () => number;
-}
-
-/** Opens this host's port, and offers every blob of the store that has metainfo. The caller closes it. */
-export async function openSwarm(deps: SwarmDeps): Promise<Swarm> {
-  return HostSwarm.open(deps);
 }
 
 /** How often time passes for neighbourhoods and suggesters. */
@@ -57,7 +52,8 @@ const IDLE_CHECK_MS = 1_000;
 /** Origins that are remembered by their peer id: each start of one has another. */
 const MAX_ORIGINS = 1_000;
 
-class HostSwarm implements Swarm {
+/** {@link Swarm} in one process. */
+export class HostSwarm implements Swarm {
   readonly peerId: PeerId;
   readonly #deps: SwarmDeps;
   readonly #offers: Offers;
@@ -107,6 +103,7 @@ class HostSwarm implements Swarm {
     ];
   }
 
+  /** Opens this host's port, and offers every blob of the store that has metainfo. The caller closes it. */
   static async open(deps: SwarmDeps): Promise<HostSwarm> {
     const swarm = new HostSwarm(deps, makePeerId());
     const { host, port, maxConnections, maxConnectionsPerAddress, acceptsPerSecond } = deps.config;
@@ -167,6 +164,14 @@ class HostSwarm implements Swarm {
 
   find(digest: Digest): Download | undefined {
     return this.#loaded.get(digest)?.download;
+  }
+
+  /** The whole blobs that are loaded, without those that are read from elsewhere than the store. */
+  *seeds(): Iterable<LoadedSeed> {
+    for (const { metainfo, complete, wires } of this.#loaded.all()) {
+      const offer = this.#offers.get(metainfo.digest);
+      if (complete && offer !== undefined && offer.source === undefined) yield { metainfo, wires, share: offer.share };
+    }
   }
 
   setLimits(limits: Partial<SwarmLimits>): void {

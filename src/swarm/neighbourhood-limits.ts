@@ -32,7 +32,7 @@ export const defaultLimits: NeighbourhoodLimits = {
   newcomerEighths: 2,
   first: 4,
   spreadMs: 2_000,
-  settleMs: 3_000,
+  settleMs: 1_000,
   uselessMs: 10_000,
   retryMs: 10_000,
   dialTimeoutMs: 10_000,

@@ -253,7 +253,8 @@ export class Neighbourhood {
     const outgoing = this.#wires.outgoingCount + this.#dialling;
     if (this.#asks.knowsAll || outgoing < Math.ceil(wanted / 2)) return wanted;
     const settled = this.#nowMs - this.#startedAtMs >= settleMs;
-    return Math.min(wanted, settled ? Math.max(MIN_WIRES, Math.ceil(0.8 * wanted)) : MIN_WIRES);
+    // A host with fewer wires than others gets less of every busy uplink, and falls behind.
+    return settled ? wanted : Math.min(wanted, MIN_WIRES);
   }
 
   #dialDue(): void {

@@ -1,5 +1,4 @@
 import { LRUCache } from 'lru-cache';
-import type { BlobStore } from '../castore/index.ts';
 import {
   type Digest,
   decodeMetainfo,
@@ -9,6 +8,7 @@ import {
   type SwarmId,
   swarmIdOf,
 } from '../core/index.ts';
+import type { SwarmStore } from './store.ts';
 import type { PieceSource, SeedShare } from './swarm.ts';
 
 /** A whole blob that this host offers: what a blob costs in memory while nobody asks for it. */
@@ -48,7 +48,7 @@ const METAINFO_CACHE_BYTES = 32 * 1024 * 1024;
  */
 export class Offers {
   readonly #secret: string;
-  readonly #blobs: BlobStore;
+  readonly #blobs: SwarmStore['blobs'];
   readonly #offers = new Map<Digest, Offer>();
   readonly #digests = new Map<string, Digest>();
   readonly #metainfo = new LRUCache<Digest, Metainfo>({
@@ -56,7 +56,7 @@ export class Offers {
     sizeCalculation: ({ sha1, sha256 }) => 500 + sha1.length + sha256.length,
   });
 
-  constructor(secret: string, blobs: BlobStore) {
+  constructor(secret: string, blobs: SwarmStore['blobs']) {
     this.#secret = secret;
     this.#blobs = blobs;
   }

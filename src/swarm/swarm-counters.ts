@@ -37,6 +37,7 @@ export class SwarmCounters {
       loaded,
       turnedAway: this.turnedAway,
       banned: this.banned,
+      processes: 0,
     };
   }
 }

@@ -1,4 +1,4 @@
-import type { BlobInfo, LentBytes, PartialDownload } from '../castore/index.ts';
+import type { BlobInfo, LentBytes } from '../castore/index.ts';
 import {
   type ByteRange,
   type Clock,
@@ -12,12 +12,13 @@ import { REQUEST } from './command-buffer.ts';
 import { Dispatcher } from './dispatcher.ts';
 import { seedOfPeer } from './peer-table.ts';
 import { RangeWaiters } from './range-waiters.ts';
+import type { SwarmPartial } from './store.ts';
 import type { Download, DownloadProgress, DownloadReader } from './swarm.ts';
 import type { WireSession } from './wire-session.ts';
 
 /** What a download needs of the swarm that it belongs to. */
 export interface DownloadDeps {
-  readonly partial: PartialDownload;
+  readonly partial: SwarmPartial;
   readonly peerId: string;
   readonly clock: Clock;
   readonly random: () => number;
@@ -39,6 +40,8 @@ export class SwarmDownload implements Download {
   readonly #deps: DownloadDeps;
   readonly #dispatcher: Dispatcher;
   readonly #sessions = new Map<number, WireSession>();
+  /** Pieces that are being checked and written. */
+  readonly #storing = new Set<number>();
   readonly #waiters = new RangeWaiters((piece) => this.has(piece));
   readonly #timer: NodeJS.Timeout;
   readonly #verify = Promise.withResolvers<void>();
@@ -124,7 +127,8 @@ export class SwarmDownload implements Download {
       const piece = Math.floor((offset + at) / pieceLength);
       const inPiece = offset + at - piece * pieceLength;
       const lent = await this.lend(piece, inPiece, Math.min(pieceLength - inPiece, length - at));
-      bytes.set(lent.bytes, at);
+      // Not `set`: from shared memory that copies word by word.
+      lent.bytes.copy(bytes, at);
       at += lent.bytes.length;
       lent.release();
     }
@@ -169,8 +173,7 @@ export class SwarmDownload implements Download {
 
   async cancel(reason: Error): Promise<void> {
     if (this.#ended !== undefined || this.#committing) return;
-    this.#end(reason);
-    await this.#deps.partial.close();
+    await this.#end(reason);
   }
 
   /** Memory for a piece that begins to come in. Whoever takes it ends with {@link onPiece} or {@link returnBuffer}. */
@@ -267,7 +270,9 @@ export class SwarmDownload implements Download {
       return;
     }
     const { length } = buffer;
-    const known = this.has(piece);
+    // Two copies may be in at almost the same moment, in the endgame.
+    const known = this.has(piece) || this.#storing.has(piece);
+    this.#storing.add(piece);
     this.#now();
     this.#dispatcher.pieceReceived(session.id, piece);
     this.#carryOut();
@@ -275,8 +280,10 @@ export class SwarmDownload implements Download {
     try {
       matches = await this.#deps.partial.writePiece(piece, buffer);
     } catch (error) {
-      this.#end(error instanceof Error ? error : new Error(String(error)));
+      this.#fail(error);
       return;
+    } finally {
+      this.#storing.delete(piece);
     }
     if (known || !matches) this.#waste(length);
     // The wire may be gone by now, and its slot another's.
@@ -346,16 +353,24 @@ export class SwarmDownload implements Download {
       clearInterval(this.#timer);
       this.#finish.resolve(blob);
     } catch (error) {
-      this.#end(error instanceof Error ? error : new Error(String(error)));
+      this.#fail(error);
     }
   }
 
-  #end(reason: Error): void {
+  /** Ends it for a reason of its own; what it has stays on disk for the next attempt. */
+  #fail(error: unknown): void {
+    void this.#end(error instanceof Error ? error : new Error(String(error)));
+  }
+
+  /** It has finished only when the store has let go of it: who hears of the end may begin anew at once. Never rejects. */
+  async #end(reason: Error): Promise<void> {
     if (this.#ended !== undefined) return;
     this.#ended = reason;
     clearInterval(this.#timer);
     this.#waiters.end(reason);
     this.#verify.reject(reason);
+    // Why it cannot be closed matters less than why it ended; a damaged disk says so again.
+    await this.#deps.partial.close().catch(() => undefined);
     this.#finish.reject(reason);
   }
 

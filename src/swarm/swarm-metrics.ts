@@ -45,6 +45,7 @@ export function addSwarmMetrics(metrics: Registry, swarm: Swarm): void {
     ['shoal_swarm_wires', 'Wires to peers that are open.', ({ wires }) => wires],
     ['shoal_swarm_downloads', 'Blobs that are being fetched.', ({ downloads }) => downloads],
     ['shoal_swarm_loaded_blobs', 'Blobs with wires or open files, downloads too.', ({ loaded }) => loaded],
+    ['shoal_swarm_processes', 'Processes besides the first that swarms were handed to.', ({ processes }) => processes],
     ['shoal_swarm_offered_blobs', 'Whole blobs that are offered to peers.', ({ seeding }) => seeding],
   ];
   for (const [name, help, read] of gauges) {

@@ -69,6 +69,8 @@ export interface Download {
   waitFor(range: ByteRange, signal?: AbortSignal): Promise<void>;
   /** Verified bytes. @throws InvalidRangeError when some are not verified yet */
   read(offset: number, length: number): Promise<Buffer>;
+  /** Bytes of one verified piece, without a copy. */
+  lend(piece: number, offset: number, length: number): LentBytes | Promise<LentBytes>;
   /** Where the verified bytes end that begin at the range's start without a gap: its start for none, its end at most. */
   verifiedEnd(range: ByteRange): number;
   /** Tells that a reader stands at `offset` and goes on to `end`, so that the pieces there come first. Close it when done. */
@@ -122,6 +124,8 @@ export interface SwarmStatistics {
   readonly turnedAway: number;
   /** Peers that sent wrong bytes. */
   readonly banned: number;
+  /** Peer processes that run besides the first. */
+  readonly processes: number;
 }
 
 /** One swarm of a host, as the tracker is told. */

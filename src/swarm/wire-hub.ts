@@ -3,6 +3,7 @@ import { TokenBucket } from './rate-limit.ts';
 import { IngressLimit } from './rate-limit-ingress.ts';
 import { ServeScheduler } from './serve-scheduler.ts';
 import { ForeignChoking } from './wire-choking.ts';
+import { ReadRests } from './wire-rests.ts';
 
 /** Limits of a process, in bytes a second over all wires, counted at the sockets; 0 for none. */
 export interface WireLimits {
@@ -23,6 +24,7 @@ export class WireHub {
   readonly ingress: IngressLimit;
   readonly scheduler: ServeScheduler;
   readonly choking: ForeignChoking;
+  readonly rests = new ReadRests();
   readonly logger: Logger;
   readonly #seeding: TokenBucket;
   #unflushed: FlushableWire[] = [];

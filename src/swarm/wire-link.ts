@@ -3,6 +3,7 @@ import type Wire from 'bittorrent-protocol';
 import type { WireHub } from './wire-hub.ts';
 import { blockHead, HANDSHAKE_BYTES, WireProtocolError } from './wire-messages.ts';
 import { MessageParser, type MessageSink } from './wire-parser.ts';
+import { ReadRests, type RestingLink } from './wire-rests.ts';
 import type { SharedSocket } from './wire-socket.ts';
 
 /** Who reads a link: takes its messages, and is told once when it ends. */
@@ -40,6 +41,11 @@ const MAX_UNSENT_BYTES = 2 * 1024 * 1024;
 /** What closes after its last message waits this long for the peer to take it. */
 const LAST_WORDS_MS = 2_000;
 
+/** A wire's rate is measured over at least this time. */
+const RATE_MS = 20;
+/** Where a shorter rest would do, bytes come in fast enough. */
+const LEAST_REST_MS = 0.5;
+
 /** Messages are gathered in memory of this size. */
 const OUT_BYTES = 1_024;
 
@@ -50,7 +56,7 @@ const OUT_BYTES = 1_024;
  *
  * Messages that come before somebody {@link listen}s stay in the kernel, but for the chunk that came with the handshake.
  */
-export class PeerLink {
+export class PeerLink implements RestingLink {
   /** WebTorrent's protocol object: knows the handshakes, and what each end has said about interest and choking. */
   readonly wire: Wire;
   /** `host:port` of the other end; where this host was dialled, the port is not the one that it listens on. */
@@ -71,6 +77,11 @@ export class PeerLink {
   #outEnd = 0;
   #flushing = false;
   #limited = false;
+  #resting = false;
+  /** Bytes a millisecond that come in, of the last moments, and since when bytes are counted for it. */
+  #rate = Number.POSITIVE_INFINITY;
+  #rateBytes = 0;
+  #rateSinceMs = performance.now();
   #closed = false;
   #lastWords: NodeJS.Timeout | undefined;
 
@@ -215,12 +226,41 @@ export class PeerLink {
   }
 
   #parse(chunk: Buffer): void {
+    const parser = this.#parser;
+    if (parser === undefined) return;
     try {
-      this.#parser?.feed(chunk);
+      parser.feed(chunk);
     } catch (error) {
       // Whatever the peer sent, it costs this wire only.
       this.#violated(error);
+      return;
     }
+    this.#restAfter(chunk.length, parser.blockLeft);
+  }
+
+  /** Stops to read for some milliseconds when a block comes in drop by drop. */
+  #restAfter(chunkBytes: number, blockLeft: number): void {
+    this.#rateBytes += chunkBytes;
+    if (chunkBytes >= blockLeft) return;
+    const nowMs = performance.now();
+    const passedMs = nowMs - this.#rateSinceMs;
+    if (passedMs >= RATE_MS) {
+      const rate = this.#rateBytes / passedMs;
+      this.#rate = Number.isFinite(this.#rate) ? (this.#rate + rate) / 2 : rate;
+      this.#rateBytes = 0;
+      this.#rateSinceMs = nowMs;
+    }
+    const restMs = ReadRests.after(chunkBytes, blockLeft, this.#rate);
+    if (restMs < LEAST_REST_MS || this.#resting || this.#closed) return;
+    this.#resting = true;
+    this.#updateReading();
+    this.hub.rests.add(this, restMs);
+  }
+
+  /** For {@link ReadRests}. */
+  endRest(): void {
+    this.#resting = false;
+    this.#updateReading();
   }
 
   /** Gathers the handshake. WebTorrent finds out which blob is meant, answers, and hands the link on. */
@@ -250,7 +290,7 @@ export class PeerLink {
 
   #updateReading(): void {
     if (this.#closed) return;
-    const reading = !this.#limited && (this.#greeting !== undefined || this.#parser !== undefined);
+    const reading = !this.#limited && !this.#resting && (this.#greeting !== undefined || this.#parser !== undefined);
     if (reading) this.#socket.resume();
     else this.#socket.pause();
   }

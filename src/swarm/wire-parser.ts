@@ -43,6 +43,11 @@ export class MessageParser {
     this.#longest = longestMessage(options.bitfieldBytes);
   }
 
+  /** Bytes of the present block that have not come yet; 0 between blocks. */
+  get blockLeft(): number {
+    return this.#inBlock ? this.#left : 0;
+  }
+
   /** Takes the next bytes; keeps nothing of the chunk. @throws WireProtocolError when they are no messages */
   feed(chunk: Buffer): void {
     let at = 0;

@@ -14,6 +14,7 @@ import type { OriginCluster } from '../origin/client.ts';
 import type { Download, Swarm } from '../swarm/index.ts';
 import type { ReadOnlyTransferConfig } from './config.ts';
 import { downloadStream } from './download-stream.ts';
+import { fileStream } from './file-stream.ts';
 import type { KnownBlob, MetainfoSource } from './metainfo-source.ts';
 import type { ReadResult, TransferMetrics } from './metrics.ts';
 import { openFromOrigins } from './origin-stream.ts';
@@ -88,7 +89,7 @@ export class BlobFetcher {
   ): Promise<{ result: ReadResult; stream: Readable }> {
     const { clock, metrics } = this.#deps;
     const onFirstByte = () => metrics.observeFirstByte((clock.monotonicMs() - startedMs) / 1000);
-    const cached = await this.#openCached(read);
+    const cached = await this.#openCached(read, signal);
     if (cached !== undefined) {
       onFirstByte();
       return { result: 'cache', stream: cached };
@@ -107,12 +108,15 @@ export class BlobFetcher {
     return { result: 'swarm', stream: this.#openDownload(found, read, onFirstByte, signal) };
   }
 
-  async #openCached({ digest, sizeBytes, range }: BlobRead): Promise<Readable | undefined> {
+  async #openCached(
+    { digest, sizeBytes, range }: BlobRead,
+    signal: AbortSignal | undefined,
+  ): Promise<Readable | undefined> {
     try {
-      const stream = await this.#deps.castore.blobs.open(digest, range);
+      const file = await this.#deps.castore.blobs.openFile(digest);
       this.#deps.ledger.addCache(range?.length ?? sizeBytes);
       this.#deps.swarm.used(digest);
-      return stream;
+      return fileStream(file, range ?? { offset: 0, length: file.sizeBytes }, signal);
     } catch (error) {
       if (error instanceof BlobNotFoundError) return undefined;
       throw error;

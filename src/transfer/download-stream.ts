@@ -1,12 +1,12 @@
-import type { Readable } from 'node:stream';
 import type { Logger } from 'pino';
 import type { BlobFile, BlobStore } from '../castore/index.ts';
-import { type ByteRange, UnavailableError } from '../core/index.ts';
+import { type ByteRange, type LendingStream, type LentBytes, UnavailableError } from '../core/index.ts';
 import type { OriginCluster } from '../origin/client.ts';
 import type { Download } from '../swarm/index.ts';
 import { handledElsewhere, orAborted, resolvesWithin } from './abort.ts';
+import { lendFile, lendParts } from './file-stream.ts';
 import { PieceRescue } from './piece-rescue.ts';
-import { pulledStream } from './pulled-stream.ts';
+import { lendingStream } from './pulled-stream.ts';
 
 /** What the stream of a download works with. */
 export interface DownloadStreamDeps {
@@ -46,8 +46,8 @@ export function downloadStream(
   range: ByteRange,
   budgets: DownloadStreamBudgets,
   signal?: AbortSignal,
-): Readable {
-  return pulledStream((ended) => {
+): LendingStream {
+  return lendingStream((ended) => {
     ended.addEventListener('abort', () => deps.onClose?.(), { once: true });
     return new DownloadReading(deps, range, budgets, ended).chunks();
   }, signal);
@@ -73,7 +73,7 @@ class DownloadReading {
     this.#rescue = new PieceRescue({ download, origins, logger, signal }, range);
   }
 
-  async *chunks(): AsyncGenerator<Buffer> {
+  async *chunks(): AsyncGenerator<readonly LentBytes[]> {
     const { download } = this.#deps;
     const { length, pieceLength } = download.metainfo;
     const end = this.#range.offset + this.#range.length;
@@ -89,17 +89,15 @@ class DownloadReading {
         await this.#waitFor(piece, first, isFirst ? this.#budgets.firstByteBudgetMs : this.#budgets.nextPieceBudgetMs);
         // The last piece of the whole blob goes by itself: it alone waits for the digest.
         const limit = isWhole ? lastPieceAt : end;
-        const bytes = await this.#read({
-          offset,
-          length: this.#readyEnd(offset, offset + first.length, limit) - offset,
-        });
-        offset += bytes.length;
+        const runEnd = this.#readyEnd(offset, offset + first.length, limit);
+        const run = await this.#lend({ offset, length: runEnd - offset });
+        offset = runEnd;
         reader.moveTo(offset);
         this.#rescue.moveTo(offset);
-        if (isWhole && offset === end) await orAborted(download.verified, this.#signal);
+        if (isWhole && offset === end) await this.#untilVerified(run);
         if (isFirst) this.#deps.onFirstByte?.();
         isFirst = false;
-        yield bytes;
+        yield run;
       }
     } finally {
       reader.close();
@@ -139,16 +137,26 @@ class DownloadReading {
     return new UnavailableError(message, { digest, piece }, { cause: this.#rescue.lastError });
   }
 
-  async #read({ offset, length }: ByteRange): Promise<Buffer> {
+  /** Waits until the blob's digest has matched; gives the run back when it does not. */
+  async #untilVerified(run: readonly LentBytes[]): Promise<void> {
+    try {
+      await orAborted(this.#deps.download.verified, this.#signal);
+    } catch (error) {
+      for (const lent of run) lent.release();
+      throw error;
+    }
+  }
+
+  async #lend(range: ByteRange): Promise<readonly LentBytes[]> {
     const { download } = this.#deps;
     const file = await this.#file?.catch(() => undefined); // Evicted already: the download itself has to do.
-    if (file !== undefined) return file.read(offset, length);
+    if (file !== undefined) return lendFile(file, range);
     try {
-      return await download.read(offset, length);
+      return await lendPieces(download, range);
     } catch (error) {
       // The download may just be turning into a blob: then the store has the bytes.
       if (this.#file !== undefined || !(await resolvesWithin(download.finished, COMMIT_BUDGET_MS))) throw error;
-      return (await this.#openFile()).read(offset, length);
+      return lendFile(await this.#openFile(), range);
     }
   }
 
@@ -162,4 +170,13 @@ class DownloadReading {
     const file = await this.#file?.catch(() => undefined); // Never opened: nothing to close.
     await file?.close();
   }
+}
+
+/** Verified bytes of a download, piece by piece. */
+function lendPieces(download: Download, { offset, length }: ByteRange): Promise<readonly LentBytes[]> {
+  const { pieceLength } = download.metainfo;
+  return lendParts({ offset, length }, pieceLength, (at, bytes) => {
+    const piece = Math.floor(at / pieceLength);
+    return download.lend(piece, at - piece * pieceLength, bytes);
+  });
 }

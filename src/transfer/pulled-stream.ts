@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { type LendingStream, type LentBytes, type LentRuns, lentRunsKey } from '../core/index.ts';
 
 /** Chunks are large (pieces); one in hand and one on its way keeps a socket busy. */
 const HIGH_WATER_MARK_BYTES = 256 * 1024;
@@ -13,18 +14,29 @@ export function pulledStream(
   iterate: (signal: AbortSignal) => AsyncIterable<Uint8Array>,
   signal?: AbortSignal,
 ): Readable {
-  return new PulledStream(iterate, signal);
+  return new PulledStream(iterate, (bytes) => bytes, signal);
 }
 
-class PulledStream extends Readable {
+/** The same for runs of lent bytes: who reads the stream gets copies, who takes the runs does not. */
+export function lendingStream(iterate: (signal: AbortSignal) => LentRuns, signal?: AbortSignal): LendingStream {
+  return new PulledLendingStream(iterate, signal);
+}
+
+class PulledStream<Step> extends Readable {
+  protected readonly steps: AsyncIterator<Step>;
+  readonly #bytesOf: (step: Step) => Uint8Array;
   readonly #controller = new AbortController();
-  readonly #iterator: AsyncIterator<Uint8Array>;
   readonly #outer: AbortSignal | undefined;
   readonly #onOuterAbort: () => void;
 
-  constructor(iterate: (signal: AbortSignal) => AsyncIterable<Uint8Array>, outer: AbortSignal | undefined) {
+  constructor(
+    iterate: (signal: AbortSignal) => AsyncIterable<Step>,
+    bytesOf: (step: Step) => Uint8Array,
+    outer: AbortSignal | undefined,
+  ) {
     super({ highWaterMark: HIGH_WATER_MARK_BYTES });
-    this.#iterator = iterate(this.#controller.signal)[Symbol.asyncIterator]();
+    this.steps = iterate(this.#controller.signal)[Symbol.asyncIterator]();
+    this.#bytesOf = bytesOf;
     this.#outer = outer;
     this.#onOuterAbort = () => this.destroy(asError(outer?.reason));
     if (outer?.aborted === true) this.#onOuterAbort();
@@ -32,9 +44,11 @@ class PulledStream extends Readable {
   }
 
   override _read(): void {
-    this.#iterator.next().then(
+    this.steps.next().then(
       (step) => {
-        if (!this.destroyed) this.push(step.done === true ? null : step.value);
+        // Also when nobody reads any more: what is lent has to go back.
+        const bytes = step.done === true ? null : this.#bytesOf(step.value);
+        if (!this.destroyed) this.push(bytes);
       },
       (error: unknown) => this.destroy(asError(error)),
     );
@@ -44,9 +58,37 @@ class PulledStream extends Readable {
     this.#outer?.removeEventListener('abort', this.#onOuterAbort);
     this.#controller.abort(error ?? new Error('the reader has ended the stream'));
     // Runs the iterator's finally blocks; a step that is under way rejects by the signal, and nobody waits for it.
-    this.#iterator.return?.().catch(() => {});
+    this.steps.return?.().catch(() => {});
     callback(error);
   }
+}
+
+class PulledLendingStream extends PulledStream<readonly LentBytes[]> implements LendingStream {
+  constructor(iterate: (signal: AbortSignal) => LentRuns, outer: AbortSignal | undefined) {
+    super(iterate, copyOf, outer);
+  }
+
+  async *[lentRunsKey](): LentRuns {
+    try {
+      for (;;) {
+        const step = await this.steps.next();
+        if (step.done === true) return;
+        yield step.value;
+      }
+    } finally {
+      this.destroy();
+    }
+  }
+}
+
+function copyOf(run: readonly LentBytes[]): Buffer {
+  const copy = Buffer.allocUnsafe(run.reduce((sum, { bytes }) => sum + bytes.length, 0));
+  let at = 0;
+  for (const lent of run) {
+    at += lent.bytes.copy(copy, at);
+    lent.release();
+  }
+  return copy;
 }
 
 function asError(value: unknown): Error {

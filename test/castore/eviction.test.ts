@@ -100,7 +100,9 @@ describe('eviction', () => {
     const test = await openTestStore({ capacityBytes: 300 });
     await putSample(test, a);
     test.clock.advance(1);
-    await (await test.store.downloads.open(b.metainfo)).close();
+    const left = await test.store.downloads.open(b.metainfo);
+    await left.writePiece(0, b.bytes);
+    await left.close();
     const open = await test.store.downloads.open(c.metainfo);
     await putSample(test, d);
     expect(await present(test.store)).toBe('d');

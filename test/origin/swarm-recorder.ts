@@ -47,6 +47,7 @@ export class SwarmRecorder implements Swarm {
       loaded: 0,
       turnedAway: 0,
       banned: 0,
+      processes: 0,
     };
   }
 

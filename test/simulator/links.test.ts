@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { EventQueue } from '../../bench/simulator/event-queue.ts';
 import { ARRIVED, UPLINK_FREE } from '../../bench/simulator/events.ts';
 import { Fleet } from '../../bench/simulator/fleet.ts';
-import { Links } from '../../bench/simulator/links.ts';
+import { Links, type ServeOrder } from '../../bench/simulator/links.ts';
 import { parseOptions } from '../../bench/simulator/options.ts';
 import { Transfers } from '../../bench/simulator/transfers.ts';
 import { WireTable } from '../../bench/simulator/wire-table.ts';
@@ -23,7 +23,7 @@ class Bed {
   nowMs = 0;
   readonly #ends = new Map<string, number>();
 
-  constructor(rates: readonly number[], quantumBytes = 0, behindFirst = false) {
+  constructor(rates: readonly number[], quantumBytes = 0, serveOrder: ServeOrder = 'turns') {
     const args = ['--hosts', String(rates.length), '--origins', '0', '--blobs', `${100 * PIECE}B`];
     const { simulation: options } = parseOptions([...args, '--piece-length', '64KiB']);
     this.fleet = new Fleet(options);
@@ -34,7 +34,7 @@ class Bed {
     this.wires = new WireTable(this.fleet.nodes);
     const { fleet, wires, transfers, queue } = this;
     const onSent = (end: number, piece: number) => this.sent.push([end, piece]);
-    this.links = new Links({ fleet, wires, transfers, queue, quantumBytes, behindFirst, onSent });
+    this.links = new Links({ fleet, wires, transfers, queue, quantumBytes, serveOrder, onSent });
   }
 
   /** Host `to` asks host `from` for a piece. */
@@ -99,13 +99,28 @@ describe('Links', () => {
     expect(bed.sent.map(([, piece]) => piece)).toEqual([0, 1, 10, 2, 11]);
   });
 
-  it('serves the peer that is furthest behind first, when it is told to', () => {
-    const bed = new Bed([1000, 1000, 1000], 0, true);
+  it.each<[ServeOrder, number[]]>([
+    ['turns', [0, 1, 10, 2, 11, 3, 12]],
+    ['behind', [0, 10, 11, 12, 1, 2, 3]],
+    ['mixed', [0, 1, 10, 2, 11, 3, 12]],
+  ])('serves in the order "%s" a peer that is ahead and one that is behind', (order, expected) => {
+    const bed = new Bed([1000, 1000, 1000], 0, order);
     for (const piece of [50, 51]) bed.fleet.addPiece(1, piece, 0);
-    for (const piece of [0, 1]) bed.ask(0, 1, piece);
-    for (const piece of [10, 11]) bed.ask(0, 2, piece);
+    for (const piece of [0, 1, 2, 3]) bed.ask(0, 1, piece);
+    for (const piece of [10, 11, 12]) bed.ask(0, 2, piece);
     bed.run();
-    expect(bed.sent.map(([, piece]) => piece)).toEqual([0, 10, 11, 1]);
+    expect(bed.sent.map(([, piece]) => piece)).toEqual(expected);
+  });
+
+  it('gives every second turn to whoever is behind when it helps in part', () => {
+    const bed = new Bed([1000, 1000, 1000, 1000], 0, 'mixed');
+    for (const receiver of [1, 2]) for (const piece of [50, 51]) bed.fleet.addPiece(receiver, piece, 0);
+    for (const piece of [0, 1, 2]) bed.ask(0, 1, piece);
+    for (const piece of [10, 11, 12]) bed.ask(0, 2, piece);
+    for (const piece of [20, 21, 22]) bed.ask(0, 3, piece);
+    bed.run();
+    const behind = bed.sent.findLastIndex(([, piece]) => piece >= 20);
+    expect(behind).toBeLessThan(7);
   });
 
   it('goes on with other wires while a slow receiver is behind', () => {

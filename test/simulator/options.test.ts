@@ -19,7 +19,7 @@ describe('the simulator’s command line', () => {
     ['--kill 20%@2', { kill: { share: 0.2, at: 2 } }],
     ['--blobs 64MiB --pieces-scale 4', { piecesScale: 4, pieceLength: 262_144 }],
     ['--piece-length 256KiB --quantum 128KiB', { pieceLength: 262_144, quantumBytes: 131_072 }],
-    ['--serve-order behind', { behindFirst: true }],
+    ['--serve-order behind', { serveOrder: 'behind' }],
     ['--no-stream', { stream: false }],
     ['--announce-interval 1.5 --latency 0', { announceIntervalMs: 1500, latencyMs: 0 }],
   ])('reads %s', (line, expected) => {

@@ -5,7 +5,7 @@ import { plotOf } from '../../bench/simulator/plot.ts';
 import { describeReport, reportOf } from '../../bench/simulator/report.ts';
 import { Simulation } from '../../bench/simulator/simulation.ts';
 import type { SwarmRun } from '../../bench/swarm/run.ts';
-import type { SwarmSettings } from '../../bench/swarm/settings.ts';
+import { defaultSettings, type SwarmSettings } from '../../bench/swarm/settings.ts';
 
 function reportFor(line: string) {
   const simulation = new Simulation(parseOptions(line.split(' ')).simulation);
@@ -13,7 +13,7 @@ function reportFor(line: string) {
   return reportOf(simulation, { wallSeconds: 1.5, cpuSeconds: 1.25, peakMemoryBytes: 1e8 });
 }
 
-const settings: SwarmSettings = { hosts: 4, rate: 50e6, sizeBytes: 4 * 2 ** 20, origins: 1, warm: 0 };
+const settings: SwarmSettings = { ...defaultSettings, hosts: 4, sizeBytes: 4 * 2 ** 20 };
 
 /** A result of the bench with these figures. */
 function runWith(lastByteMs: number, copies: number): SwarmRun {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { type CaStore, openCaStore } from '../../src/castore/index.ts';
+import { type CaStore, type FileOps, openCaStore } from '../../src/castore/index.ts';
 import { type Digest, encodeMetainfo, hashBytes, type Metainfo, systemClock } from '../../src/core/index.ts';
 import {
   type AnnouncedPeer,
@@ -84,7 +84,8 @@ export interface TestHost {
   stop(): Promise<void>;
 }
 
-const defaults: SwarmConfig = {
+/** What hosts of tests have, unless told otherwise; they stay in one process. */
+export const defaultSwarmConfig: SwarmConfig = {
   host: '127.0.0.1',
   port: 0,
   wantedPeers: 10,
@@ -98,6 +99,8 @@ const defaults: SwarmConfig = {
   ingressBytesPerSecond: 0,
   seedingEgressBytesPerSecond: 0,
   foreignClients: true,
+  processes: 0,
+  processPort: 0,
   idleSeconds: 60,
   seedIdleSeconds: 3600,
 };
@@ -110,12 +113,18 @@ export async function startHost(
     directory?: string;
     capacityBytes?: number;
     random?: () => number;
+    files?: FileOps;
   } = {},
 ): Promise<TestHost> {
   const directory = options.directory ?? join(await makeTempDir(), 'castore');
-  const castore = await openCaStore({ directory, capacityBytes: options.capacityBytes ?? 10 * 2 ** 30 });
+  const { files } = options;
+  const castore = await openCaStore({
+    directory,
+    capacityBytes: options.capacityBytes ?? 10 * 2 ** 30,
+    ...(files === undefined ? {} : { files }),
+  });
   const swarm = await openSwarm({
-    config: { ...defaults, ...options.config },
+    config: { ...defaultSwarmConfig, ...options.config },
     castore,
     announcer,
     secret: clusterSecret,

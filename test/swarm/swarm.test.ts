@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { infoHashOf, lengthOfPiece, swarmIdOf } from '../../src/core/index.ts';
+import { fileError, filesWith } from '../castore/faulty-files.ts';
 import { messages, numbers, RawPeer, startSeeder } from './raw-peer.ts';
 import { clusterSecret, LocalTracker, makeBlob, readBlob, seedOn, startHost } from './swarm-fixture.ts';
 
@@ -342,5 +343,21 @@ describe('a foreign client', () => {
     await seedOn(host, blob);
     const peer = await RawPeer.dial(host.swarm.port, infoHashOf(blob.metainfo));
     await peer.expectClose();
+  });
+
+  it('fetches a blob again after the disk has failed under it', async () => {
+    const tracker = new LocalTracker();
+    const blob = await makeBlob(10 * 64 * 1024);
+    await seedOn(await startHost(tracker), blob);
+    let broken = true;
+    const files = filesWith((operation, path) => {
+      if (broken && operation === 'write' && path.endsWith('data')) throw fileError('EIO');
+    });
+    const host = await startHost(tracker, { files });
+    await expect((await host.swarm.fetch(blob.metainfo)).finished).rejects.toThrow('EIO');
+    broken = false;
+    await expect.poll(() => host.swarm.find(blob.digest)).toBeUndefined();
+    await (await host.swarm.fetch(blob.metainfo)).finished;
+    expect(await readBlob(host, blob.digest)).toEqual(blob.bytes);
   });
 });

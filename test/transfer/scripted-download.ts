@@ -3,6 +3,7 @@ import type { BlobInfo } from '../../src/castore/index.ts';
 import {
   type ByteRange,
   InvalidRangeError,
+  type LentBytes,
   lengthOfPiece,
   type Metainfo,
   pieceCount,
@@ -114,6 +115,11 @@ export class ScriptedDownload implements Download {
       signal?.addEventListener('abort', look, { once: true });
       look();
     });
+  }
+
+  async lend(piece: number, offset: number, length: number): Promise<LentBytes> {
+    const bytes = await this.read(piece * this.metainfo.pieceLength + offset, length);
+    return { bytes, release: () => {} };
   }
 
   async read(offset: number, length: number): Promise<Buffer> {

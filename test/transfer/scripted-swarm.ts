@@ -67,6 +67,7 @@ export class ScriptedSwarm implements Swarm {
       loaded: 0,
       turnedAway: 0,
       banned: 0,
+      processes: 0,
     };
   }
 

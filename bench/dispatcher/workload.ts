@@ -1,6 +1,6 @@
-import { REQUEST } from '../../src/swarm/command-buffer.ts';
-import { Dispatcher } from '../../src/swarm/dispatcher.ts';
-import { Suggester } from '../../src/swarm/suggester.ts';
+import { REQUEST } from '../../src/swarm/dispatcher/command-buffer.ts';
+import { Dispatcher } from '../../src/swarm/dispatcher/dispatcher.ts';
+import { Suggester } from '../../src/swarm/dispatcher/suggester.ts';
 
 /** What one run did. */
 export interface Work {

@@ -1,4 +1,4 @@
-import { CANCEL, REQUEST, SUGGEST } from '../../src/swarm/command-buffer.ts';
+import { CANCEL, REQUEST, SUGGEST } from '../../src/swarm/dispatcher/command-buffer.ts';
 import type { EventQueue } from './event-queue.ts';
 import { CANCELLED, REQUESTED, SUGGESTED, VERIFIED } from './events.ts';
 import type { Fleet } from './fleet.ts';

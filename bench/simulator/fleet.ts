@@ -1,6 +1,6 @@
-import type { Dispatcher } from '../../src/swarm/dispatcher.ts';
-import type { Neighbourhood } from '../../src/swarm/neighbourhood.ts';
-import type { Suggester } from '../../src/swarm/suggester.ts';
+import type { Dispatcher } from '../../src/swarm/dispatcher/dispatcher.ts';
+import type { Suggester } from '../../src/swarm/dispatcher/suggester.ts';
+import type { Neighbourhood } from '../../src/swarm/neighbourhood/neighbourhood.ts';
 import type { SimulationOptions } from './options.ts';
 
 /**

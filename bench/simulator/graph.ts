@@ -1,4 +1,4 @@
-import { DIAL, FULL, type Neighbourhood, TAKE, TURN_AWAY } from '../../src/swarm/neighbourhood.ts';
+import { DIAL, FULL, type Neighbourhood, TAKE, TURN_AWAY } from '../../src/swarm/neighbourhood/neighbourhood.ts';
 import type { EventQueue } from './event-queue.ts';
 import { DIALLED, NAMED, OPENED, UNCHOKED } from './events.ts';
 import type { Exchange } from './exchange.ts';

@@ -1,6 +1,6 @@
-import { Dispatcher } from '../../src/swarm/dispatcher.ts';
-import { Neighbourhood } from '../../src/swarm/neighbourhood.ts';
-import { Suggester } from '../../src/swarm/suggester.ts';
+import { Dispatcher } from '../../src/swarm/dispatcher/dispatcher.ts';
+import { Suggester } from '../../src/swarm/dispatcher/suggester.ts';
+import { Neighbourhood } from '../../src/swarm/neighbourhood/neighbourhood.ts';
 import type { EventQueue } from './event-queue.ts';
 import { ANSWER, AT_TRACKER, CHURN, KILL } from './events.ts';
 import type { Exchange } from './exchange.ts';

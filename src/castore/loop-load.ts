@@ -7,8 +7,8 @@ const SAMPLE_MS = 1000;
  * core, and hops to a thread make that worse (eight agents on two cores: 0.75 of line rate with hops).
  */
 const LIGHT_SHARE = 0.6;
-/** A write into the page cache takes 0.02 ms; one that takes this long waits for the disk. */
-const SLOW_WRITE_MS = 10;
+/** A write into the page cache takes 0.02 ms; one that takes this long waits for the disk, not for a core. */
+const SLOW_WRITE_MS = 50;
 const SLOW_FOR_MS = 10_000;
 /** What is done at once in one turn of the loop, so that many pieces at a time do not stop it. */
 const TURN_BYTES = 512 * 1024;

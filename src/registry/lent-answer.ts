@@ -43,21 +43,26 @@ export async function sendLent(
   }
 }
 
+/** The run that completes the body waits until the source has ended: a client of a source with more to say sees it break off. */
 async function writeRuns(response: ServerResponse, { runs, lengthBytes }: LentBody): Promise<void> {
   const underWay: Promise<void>[] = [];
   let sent = 0;
-  for await (const run of runs) {
-    sent += run.reduce((sum, { bytes }) => sum + bytes.length, 0);
-    if (sent > lengthBytes) {
-      for (const lent of run) lent.release();
-      throw damaged(`${sent} bytes or more`, lengthBytes);
+  let last: readonly LentBytes[] = [];
+  try {
+    for await (const run of runs) {
+      sent += run.reduce((sum, { bytes }) => sum + bytes.length, 0);
+      if (sent >= lengthBytes) last = [...last, ...run];
+      if (sent > lengthBytes) throw damaged(`${sent} bytes or more`, lengthBytes);
+      if (sent === lengthBytes) continue;
+      underWay.push(writeRun(response, run));
+      if (underWay.length >= RUNS_UNDER_WAY) await underWay.shift();
     }
-    const written = writeRun(response, run);
-    written.catch(() => undefined); // Whoever waits for it gets the error.
-    underWay.push(written);
-    if (underWay.length >= RUNS_UNDER_WAY) await underWay.shift();
+    if (sent !== lengthBytes) throw damaged(`${sent} bytes`, lengthBytes);
+  } catch (error) {
+    for (const lent of last) lent.release();
+    throw error;
   }
-  if (sent !== lengthBytes) throw damaged(`${sent} bytes`, lengthBytes);
+  underWay.push(writeRun(response, last));
   await Promise.all(underWay);
 }
 
@@ -75,6 +80,7 @@ function writeRun(response: ServerResponse, run: readonly LentBytes[]): Promise<
     });
   }
   response.uncork();
+  promise.catch(() => undefined); // Whoever waits for it gets the error.
   return promise;
 }
 

@@ -8,11 +8,11 @@ import {
   type NeighbourhoodLimits,
   REFUSE,
   UNKNOWN_EIGHTHS,
-} from './neighbourhood.ts';
+} from './neighbourhood/neighbourhood.ts';
 import { type KnownPeer, PeerBook } from './peer-book.ts';
 import type { AnnouncedPeer } from './swarm.ts';
-import type { MeetingPoint, PeerLink } from './transport.ts';
-import type { WireSession } from './wire-session.ts';
+import type { MeetingPoint, PeerLink } from './wire/transport.ts';
+import type { WireSession } from './wire/wire-session.ts';
 
 /** What {@link BlobNeighbours} needs. */
 export interface BlobNeighboursDeps {

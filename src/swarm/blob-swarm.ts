@@ -11,11 +11,11 @@ import {
 } from '../core/index.ts';
 import { BlobBytes } from './blob-bytes.ts';
 import { BlobNeighbours } from './blob-neighbours.ts';
-import { Suggester } from './suggester.ts';
+import { Suggester } from './dispatcher/suggester.ts';
 import type { AnnouncedPeer, PieceSource, SeedShare, SwarmReport } from './swarm.ts';
 import type { SwarmDownload } from './swarm-download.ts';
-import type { MeetingPoint, PeerLink } from './transport.ts';
-import { type SessionOwner, WireSession } from './wire-session.ts';
+import type { MeetingPoint, PeerLink } from './wire/transport.ts';
+import { type SessionOwner, WireSession } from './wire/wire-session.ts';
 
 /** What a blob's swarm needs of the host that it is on. */
 export interface BlobSwarmDeps {

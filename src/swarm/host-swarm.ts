@@ -8,7 +8,7 @@ import {
   type PeerId,
   UnavailableError,
 } from '../core/index.ts';
-import { AnnounceLoop } from './announce-loop.ts';
+import { AnnounceLoop } from './announce/announce-loop.ts';
 import { BlobFetches } from './blob-fetches.ts';
 import { BlobSwarm } from './blob-swarm.ts';
 import type { SwarmConfig } from './config.ts';
@@ -27,7 +27,7 @@ import type {
   SwarmStatistics,
 } from './swarm.ts';
 import { SwarmCounters } from './swarm-counters.ts';
-import { type MeetingPoint, Transport } from './transport.ts';
+import { type MeetingPoint, Transport } from './wire/transport.ts';
 
 /** What a host's swarm is made of. */
 export interface SwarmDeps {

@@ -1,7 +1,7 @@
 import type { Digest } from '../core/index.ts';
 import type { BlobSwarm } from './blob-swarm.ts';
 import type { Offers } from './offers.ts';
-import type { MeetingPoint, PeerLink } from './transport.ts';
+import type { MeetingPoint, PeerLink } from './wire/transport.ts';
 
 /** What {@link LoadedBlobs} needs. */
 export interface LoadedBlobsDeps {

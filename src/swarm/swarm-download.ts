@@ -8,13 +8,13 @@ import {
   pieceCount,
   piecesOfRange,
 } from '../core/index.ts';
-import { REQUEST } from './command-buffer.ts';
-import { Dispatcher } from './dispatcher.ts';
-import { seedOfPeer } from './peer-table.ts';
+import { REQUEST } from './dispatcher/command-buffer.ts';
+import { Dispatcher } from './dispatcher/dispatcher.ts';
+import { seedOfPeer } from './dispatcher/peer-table.ts';
 import { RangeWaiters } from './range-waiters.ts';
 import type { SwarmPartial } from './store.ts';
 import type { Download, DownloadProgress, DownloadReader } from './swarm.ts';
-import type { WireSession } from './wire-session.ts';
+import type { WireSession } from './wire/wire-session.ts';
 
 /** What a download needs of the swarm that it belongs to. */
 export interface DownloadDeps {

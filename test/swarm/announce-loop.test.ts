@@ -1,8 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { AnnounceLedger } from '../../src/swarm/announce-ledger.ts';
-import { AnnounceLoop } from '../../src/swarm/announce-loop.ts';
+import { AnnounceLedger } from '../../src/swarm/announce/announce-ledger.ts';
+import { AnnounceLoop } from '../../src/swarm/announce/announce-loop.ts';
 import type { Announcer } from '../../src/swarm/index.ts';
 import { testLogger } from '../helpers/logger.ts';
 

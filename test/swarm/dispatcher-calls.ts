@@ -1,4 +1,4 @@
-import type { Dispatcher } from '../../src/swarm/dispatcher.ts';
+import type { Dispatcher } from '../../src/swarm/dispatcher/dispatcher.ts';
 
 /** Takes all commands out: `[kind, peer, piece]`. */
 export function take(dispatcher: Dispatcher): [number, number, number][] {

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { CANCEL, REQUEST } from '../../src/swarm/command-buffer.ts';
-import { Dispatcher } from '../../src/swarm/dispatcher.ts';
+import { CANCEL, REQUEST } from '../../src/swarm/dispatcher/command-buffer.ts';
+import { Dispatcher } from '../../src/swarm/dispatcher/dispatcher.ts';
 import { take } from './dispatcher-calls.ts';
 import { seededRandom } from './virtual-swarm.ts';
 

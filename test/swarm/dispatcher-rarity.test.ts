@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { fillBits, makeBits, setBit } from '../../src/swarm/piece-bits.ts';
-import { RarityBuckets } from '../../src/swarm/rarity-buckets.ts';
+import { fillBits, makeBits, setBit } from '../../src/swarm/dispatcher/piece-bits.ts';
+import { RarityBuckets } from '../../src/swarm/dispatcher/rarity-buckets.ts';
 import { seededRandom } from './virtual-swarm.ts';
 
 const PIECES = 50;

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { CANCEL, REQUEST } from '../../src/swarm/command-buffer.ts';
-import { Dispatcher } from '../../src/swarm/dispatcher.ts';
-import type { DispatcherLimits } from '../../src/swarm/dispatcher-limits.ts';
-import { PeerTable } from '../../src/swarm/peer-table.ts';
-import { hasBit } from '../../src/swarm/piece-bits.ts';
+import { CANCEL, REQUEST } from '../../src/swarm/dispatcher/command-buffer.ts';
+import { Dispatcher } from '../../src/swarm/dispatcher/dispatcher.ts';
+import type { DispatcherLimits } from '../../src/swarm/dispatcher/dispatcher-limits.ts';
+import { PeerTable } from '../../src/swarm/dispatcher/peer-table.ts';
+import { hasBit } from '../../src/swarm/dispatcher/piece-bits.ts';
 import { take } from './dispatcher-calls.ts';
 import { bitfieldOf, seededRandom } from './virtual-swarm.ts';
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { TokenBucket } from '../../src/swarm/rate-limit.ts';
+import { TokenBucket } from '../../src/swarm/wire/rate-limit.ts';
 import { messages, numbers, RawPeer } from './raw-peer.ts';
 import { startWireHost, type WireHost } from './wire-fixture.ts';
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { SUGGEST } from '../../src/swarm/command-buffer.ts';
-import { Suggester, type SuggesterLimits } from '../../src/swarm/suggester.ts';
+import { SUGGEST } from '../../src/swarm/dispatcher/command-buffer.ts';
+import { Suggester, type SuggesterLimits } from '../../src/swarm/dispatcher/suggester.ts';
 import { bitfieldOf } from './virtual-swarm.ts';
 
 function makeSuggester(pieces: number, share = { index: 0, of: 1 }, limits: Partial<SuggesterLimits> = {}): Suggester {

@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type WebTorrent from 'webtorrent';
 import type { Torrent } from 'webtorrent';
 import { makePeerId } from '../../src/core/index.ts';
-import { type MeetingPoint, type PeerLink, Transport } from '../../src/swarm/transport.ts';
+import { type MeetingPoint, type PeerLink, Transport } from '../../src/swarm/wire/transport.ts';
 import { testLogger } from '../helpers/logger.ts';
 
 const id = randomBytes(20).toString('hex');

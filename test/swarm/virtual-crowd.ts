@@ -7,7 +7,7 @@ import {
   REFUSE,
   TAKE,
   TURN_AWAY,
-} from '../../src/swarm/neighbourhood.ts';
+} from '../../src/swarm/neighbourhood/neighbourhood.ts';
 import { seededRandom } from './virtual-swarm.ts';
 
 interface CrowdHost {

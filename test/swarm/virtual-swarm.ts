@@ -1,6 +1,6 @@
-import { REQUEST, SUGGEST } from '../../src/swarm/command-buffer.ts';
-import { Dispatcher } from '../../src/swarm/dispatcher.ts';
-import { Suggester } from '../../src/swarm/suggester.ts';
+import { REQUEST, SUGGEST } from '../../src/swarm/dispatcher/command-buffer.ts';
+import { Dispatcher } from '../../src/swarm/dispatcher/dispatcher.ts';
+import { Suggester } from '../../src/swarm/dispatcher/suggester.ts';
 import { EventQueue } from './event-queue.ts';
 
 /** A repeatable source of randomness (mulberry32). */

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { Choker, MAX_UNCHOKED } from '../../src/swarm/choker.ts';
-import { ForeignChoking } from '../../src/swarm/wire-choking.ts';
+import { Choker, MAX_UNCHOKED } from '../../src/swarm/wire/choker.ts';
+import { ForeignChoking } from '../../src/swarm/wire/wire-choking.ts';
 import { messages, numbers, RawPeer } from './raw-peer.ts';
 import { startWireHost } from './wire-fixture.ts';
 

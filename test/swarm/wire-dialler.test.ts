@@ -1,5 +1,5 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { type Dial, type DialFailure, Dialler } from '../../src/swarm/wire-dialler.ts';
+import { type Dial, type DialFailure, Dialler } from '../../src/swarm/wire/wire-dialler.ts';
 
 /** Peers that are dialled, and how that goes on is up to the test. */
 function setUp(random = () => 0) {

@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { expect, onTestFinished } from 'vitest';
 import type { LentBytes } from '../../src/castore/index.ts';
 import { lengthOfPiece, makePeerId, type PeerAddress, pieceCount } from '../../src/core/index.ts';
-import { type MeetingPoint, Transport, type TransportOptions } from '../../src/swarm/transport.ts';
-import { type SessionOwner, WireSession } from '../../src/swarm/wire-session.ts';
+import { type MeetingPoint, Transport, type TransportOptions } from '../../src/swarm/wire/transport.ts';
+import { type SessionOwner, WireSession } from '../../src/swarm/wire/wire-session.ts';
 import { testLogger } from '../helpers/logger.ts';
 
 /** What a {@link TestOwner} is told, by name and numbers. */

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { MessageParser } from '../../src/swarm/wire-parser.ts';
+import { MessageParser } from '../../src/swarm/wire/wire-parser.ts';
 import { frame, messages, numbers } from './raw-peer.ts';
 
 /** A swarm of 20 pieces. */

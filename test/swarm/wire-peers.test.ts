@@ -1,9 +1,9 @@
 import bencode from 'bencode';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { encodePeers, findPeers } from '../../src/swarm/wire-peers.ts';
-import { PeerPieces } from '../../src/swarm/wire-pieces.ts';
-import { StaleRequests } from '../../src/swarm/wire-requests.ts';
+import { encodePeers, findPeers } from '../../src/swarm/wire/wire-peers.ts';
+import { PeerPieces } from '../../src/swarm/wire/wire-pieces.ts';
+import { StaleRequests } from '../../src/swarm/wire/wire-requests.ts';
 
 const port = fc.integer({ min: 1, max: 65_535 });
 const ipv4 = fc

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { LentBytes } from '../../src/castore/index.ts';
-import { TokenBucket } from '../../src/swarm/rate-limit.ts';
-import { MAX_QUEUED_BLOCKS } from '../../src/swarm/serve-queue.ts';
-import { ServeScheduler } from '../../src/swarm/serve-scheduler.ts';
+import { TokenBucket } from '../../src/swarm/wire/rate-limit.ts';
+import { MAX_QUEUED_BLOCKS } from '../../src/swarm/wire/serve-queue.ts';
+import { ServeScheduler } from '../../src/swarm/wire/serve-scheduler.ts';
 
 const BLOCK = 128 * 1024;
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import type { WireSession } from '../../src/swarm/wire-session.ts';
+import type { WireSession } from '../../src/swarm/wire/wire-session.ts';
 import { messages, numbers, RawPeer } from './raw-peer.ts';
 import { joined, startWireHost, type WireHost } from './wire-fixture.ts';
 

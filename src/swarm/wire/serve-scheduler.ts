@@ -1,4 +1,4 @@
-import type { LentBytes } from '../castore/index.ts';
+import type { LentBytes } from '../../castore/index.ts';
 import type { TokenBucket } from './rate-limit.ts';
 import { type QueuedBlock, ServeQueue, type ServeQueueOptions } from './serve-queue.ts';
 import { BLOCK_HEAD_BYTES } from './wire-messages.ts';

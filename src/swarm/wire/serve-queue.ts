@@ -1,4 +1,4 @@
-import type { LentBytes } from '../castore/index.ts';
+import type { LentBytes } from '../../castore/index.ts';
 
 /** A socket as blocks are written to it. */
 export interface BlockSink {

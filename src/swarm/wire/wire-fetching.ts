@@ -1,4 +1,4 @@
-import type { Metainfo } from '../core/index.ts';
+import type { Metainfo } from '../../core/index.ts';
 import type { PeerLink } from './wire-link.ts';
 import { MessageId, WireProtocolError } from './wire-messages.ts';
 import { type ArrivingPiece, PieceRequests, StaleRequests } from './wire-requests.ts';

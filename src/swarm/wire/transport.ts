@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { Logger } from 'pino';
 import type { Torrent } from 'webtorrent';
-import { formatAddress, type PeerAddress, type PeerId } from '../core/index.ts';
+import { formatAddress, type PeerAddress, type PeerId } from '../../core/index.ts';
 import { Admission } from './wire-admission.ts';
 import { ListeningClient } from './wire-client.ts';
 import { type DialFailure, Dialler } from './wire-dialler.ts';

@@ -7,7 +7,7 @@ import WebTorrent, {
   type Torrent,
   type WebTorrentPeer,
 } from 'webtorrent';
-import { formatAddress, type PeerAddress, type PeerId } from '../core/index.ts';
+import { formatAddress, type PeerAddress, type PeerId } from '../../core/index.ts';
 import { MAX_QUEUED_BLOCKS } from './serve-queue.ts';
 import type { DialFailure } from './wire-dialler.ts';
 import type { WireHub } from './wire-hub.ts';
@@ -234,7 +234,7 @@ function makeIdlePeer(client: WebTorrent): WebTorrentPeer {
   // Admission and dialler count for all blobs together; WebTorrent would for each alone.
   client.maxConns = Number.MAX_SAFE_INTEGER;
   torrent.destroy();
-  if (peer === null) throw new Error('webtorrent makes no peer: see src/swarm/wire-client.ts');
+  if (peer === null) throw new Error('webtorrent makes no peer: see src/swarm/wire/wire-client.ts');
   return peer;
 }
 
@@ -247,5 +247,5 @@ const WIRE_MEMBERS = [
 function checkMembers(what: string, object: object, names: readonly string[]): void {
   const missing = names.filter((name) => typeof Reflect.get(object, name) !== 'function');
   if (missing.length === 0) return;
-  throw new Error(`${what} has no ${missing.join(', ')}: webtorrent has changed, see src/swarm/wire-client.ts`);
+  throw new Error(`${what} has no ${missing.join(', ')}: webtorrent has changed, see src/swarm/wire/wire-client.ts`);
 }

@@ -1,5 +1,5 @@
-import type { LentBytes } from '../castore/index.ts';
-import { lengthOfPiece, type Metainfo } from '../core/index.ts';
+import type { LentBytes } from '../../castore/index.ts';
+import { lengthOfPiece, type Metainfo } from '../../core/index.ts';
 import type { ServeQueue } from './serve-queue.ts';
 import type { PeerLink } from './wire-link.ts';
 import { BLOCK_BYTES, MessageId, message, WireProtocolError } from './wire-messages.ts';

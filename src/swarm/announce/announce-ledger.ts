@@ -1,4 +1,4 @@
-import type { SwarmReport } from './swarm.ts';
+import type { SwarmReport } from '../swarm.ts';
 
 /** What one round of announces has to carry. */
 export interface Changes {

@@ -1,6 +1,6 @@
 import { BlockList, isIP, isIPv6 } from 'node:net';
 import bencode from 'bencode';
-import type { PeerAddress } from '../core/index.ts';
+import type { PeerAddress } from '../../core/index.ts';
 
 /** The name of the extension (BEP 10) in which a peer that is full names others. */
 export const PEERS_EXTENSION = 'shoal_peers';

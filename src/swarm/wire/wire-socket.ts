@@ -1,5 +1,5 @@
 import { connect, Socket } from 'node:net';
-import type { PeerAddress } from '../core/index.ts';
+import type { PeerAddress } from '../../core/index.ts';
 
 /** A socket together with how its bytes are had: from a buffer that is used again for the next read. */
 export interface SharedSocket {

@@ -1,5 +1,5 @@
-import type { LentBytes } from '../castore/index.ts';
-import { type Metainfo, type PeerAddress, pieceCount } from '../core/index.ts';
+import type { LentBytes } from '../../castore/index.ts';
+import { type Metainfo, type PeerAddress, pieceCount } from '../../core/index.ts';
 import { PieceFetching } from './wire-fetching.ts';
 import { HaveBatch } from './wire-haves.ts';
 import type { PeerLink } from './wire-link.ts';

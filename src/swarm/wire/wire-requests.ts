@@ -1,4 +1,4 @@
-import { lengthOfPiece } from '../core/index.ts';
+import { lengthOfPiece } from '../../core/index.ts';
 import type { MessageId } from './wire-messages.ts';
 
 /** A REQUEST or CANCEL with its length. */

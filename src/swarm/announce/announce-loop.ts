@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
+import type { AnnouncedPeer, Announcer, SwarmReport } from '../swarm.ts';
 import { AnnounceLedger } from './announce-ledger.ts';
-import type { AnnouncedPeer, Announcer, SwarmReport } from './swarm.ts';
 
 /** What the loop needs of its swarm. */
 export interface AnnounceLoopDeps {

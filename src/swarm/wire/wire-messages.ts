@@ -1,4 +1,4 @@
-import { AppError } from '../core/index.ts';
+import { AppError } from '../../core/index.ts';
 
 /** Message ids of BEP 3, BEP 6 (fast extension) and BEP 10 (extension protocol). */
 export const MessageId = {

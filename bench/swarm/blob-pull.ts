@@ -5,6 +5,7 @@ import { becomesTrue, monotonicMs, untilMs } from '../lib/monotonic.ts';
 import { mean } from '../lib/statistics.ts';
 import type { BytesBySource, HostPull } from './engine.ts';
 import type { PullParams } from './host-calls.ts';
+import { rawGet } from './raw-get.ts';
 
 const SAMPLE_MS = 250;
 const COMMIT_POLL_MS = 20;
@@ -66,14 +67,14 @@ export class BlobPull {
   }
 
   async #read(signal: AbortSignal): Promise<void> {
-    const { base, repository, digest, atMs } = this.#params;
-    const response = await this.#get(`${base}/v2/${repository}/blobs/${digest}`, signal);
+    const { base, repository, digest, atMs, token } = this.#params;
     const hash = createHash('sha256');
-    for await (const chunk of response as AsyncIterable<Buffer>) {
+    const take = (chunk: Buffer) => {
       this.#firstByteMs ??= monotonicMs() - atMs;
       hash.update(chunk);
       this.#readBytes += chunk.length;
-    }
+    };
+    await rawGet(`${base}/v2/${repository}/blobs/${digest}`, { authorization: `Bearer ${token}` }, take, signal);
     const got = `sha256:${hash.digest('hex')}`;
     if (got !== digest) throw new Error(`the agent sent ${this.#readBytes} bytes of ${got}, expected ${digest}`);
   }

@@ -15,15 +15,25 @@ const TURN_BYTES = 512 * 1024;
 
 /** Whether there is time on the event loop for small pieces, and none of them would wait there for the disk. */
 export class LoopLoad {
-  #sample = process.threadCpuUsage();
-  #sampledAtMs = performance.now();
+  readonly #usedMs: () => number;
+  readonly #nowMs: () => number;
+  #sampledMs: number;
+  #sampledAtMs: number;
   #isLight = true;
   #slowUntilMs = 0;
   #bytesOfTurn = 0;
 
+  /** @param clocks processor time that this thread has used, and the time, both in ms */
+  constructor(clocks: { usedMs: () => number; nowMs: () => number } = threadClocks) {
+    this.#usedMs = clocks.usedMs;
+    this.#nowMs = clocks.nowMs;
+    this.#sampledMs = clocks.usedMs();
+    this.#sampledAtMs = clocks.nowMs();
+  }
+
   /** Whether this many bytes may be hashed and written on the loop now; counts them when they may. */
   admits(bytes: number): boolean {
-    const nowMs = performance.now();
+    const nowMs = this.#nowMs();
     if (nowMs - this.#sampledAtMs >= SAMPLE_MS) this.#measure(nowMs);
     if (!this.#isLight || nowMs < this.#slowUntilMs || this.#bytesOfTurn + bytes > TURN_BYTES) return false;
     if (this.#bytesOfTurn === 0) {
@@ -37,14 +47,21 @@ export class LoopLoad {
 
   /** A write on the loop took so long. */
   wrote(durationMs: number): void {
-    if (durationMs > SLOW_WRITE_MS) this.#slowUntilMs = performance.now() + SLOW_FOR_MS;
+    if (durationMs > SLOW_WRITE_MS) this.#slowUntilMs = this.#nowMs() + SLOW_FOR_MS;
   }
 
   #measure(nowMs: number): void {
-    const sample = process.threadCpuUsage();
-    const usedMs = (sample.user + sample.system - this.#sample.user - this.#sample.system) / 1000;
-    this.#isLight = usedMs < LIGHT_SHARE * (nowMs - this.#sampledAtMs);
-    this.#sample = sample;
+    const usedMs = this.#usedMs();
+    this.#isLight = usedMs - this.#sampledMs < LIGHT_SHARE * (nowMs - this.#sampledAtMs);
+    this.#sampledMs = usedMs;
     this.#sampledAtMs = nowMs;
   }
 }
+
+const threadClocks = {
+  usedMs: () => {
+    const { user, system } = process.threadCpuUsage();
+    return (user + system) / 1000;
+  },
+  nowMs: () => performance.now(),
+};

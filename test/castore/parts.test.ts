@@ -177,16 +177,23 @@ describe('LoopLoad', () => {
     const load = new LoopLoad();
     load.wrote(1);
     expect(load.admits(KIB)).toBe(true);
-    load.wrote(11);
+    load.wrote(51);
     expect(load.admits(KIB)).toBe(false);
   });
 
-  it('admits nothing while the loop is busy', async () => {
-    const load = new LoopLoad();
-    await new Promise(setImmediate);
-    const endMs = performance.now() + 1_100;
-    while (performance.now() < endMs) hashBytes(Buffer.alloc(KIB));
-    expect(load.admits(KIB)).toBe(false);
+  it('admits nothing while the thread uses most of a core, however long the loop waits for one', () => {
+    const clock = { used: 0, now: 0 };
+    const load = new LoopLoad({ usedMs: () => clock.used, nowMs: () => clock.now });
+    const admitsAfter = (used: number, ms: number) => {
+      clock.used += used;
+      clock.now += ms;
+      return load.admits(KIB);
+    };
+    expect(admitsAfter(100, 1_000)).toBe(true);
+    expect(admitsAfter(500, 1_000)).toBe(true);
+    expect(admitsAfter(700, 1_000)).toBe(false);
+    expect(admitsAfter(100, 500)).toBe(false);
+    expect(admitsAfter(100, 500)).toBe(true);
   });
 });
 

@@ -3,7 +3,7 @@ import { WireProtocolError } from './wire-messages.ts';
 /** Which pieces a peer says that it has. */
 export class PeerPieces {
   readonly #pieces: number;
-  #bits: Uint8Array;
+  readonly #bits: Uint8Array;
   #count = 0;
   #stated = false;
 
@@ -31,15 +31,23 @@ export class PeerPieces {
     return true;
   }
 
-  /** A BEP 3 bitfield of the right length. @throws WireProtocolError for a second one, or with bits past the last piece */
+  /**
+   * A BEP 3 bitfield of the right length. A later one has to have more: aria2 sends one in the place of many HAVEs.
+   *
+   * @throws WireProtocolError for a later one without news, or with bits past the last piece
+   */
   setBits(bits: Uint8Array): void {
-    this.#stateOnce();
     const spare = (8 - (this.#pieces & 7)) & 7;
     if (bits.length > 0 && (bits[bits.length - 1]! & ((1 << spare) - 1)) !== 0) {
       throw new WireProtocolError(`bitfield with pieces past the last of ${this.#pieces}`);
     }
-    this.#bits = Uint8Array.from(bits);
-    for (const byte of bits) this.#count += bitsIn(byte);
+    const before = this.#count;
+    for (let at = 0; at < bits.length; at++) {
+      this.#count += bitsIn(bits[at]! & ~this.#bits[at]!);
+      this.#bits[at]! |= bits[at]!;
+    }
+    if (this.#count === before) this.#stateOnce();
+    this.#stated = true;
   }
 
   /** HAVE_ALL (BEP 6). */
@@ -55,7 +63,7 @@ export class PeerPieces {
     this.#stateOnce();
   }
 
-  /** BEP 3 and BEP 6: one of the three, once, before any HAVE. */
+  /** BEP 3 and BEP 6: one of the three, once, before any HAVE; unless it brings news. */
   #stateOnce(): void {
     if (this.#stated) throw new WireProtocolError('the peer says twice which pieces it has');
     this.#stated = true;

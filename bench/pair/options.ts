@@ -1,4 +1,5 @@
-import { Command, CommanderError, Option } from 'commander';
+import { Command, Option } from 'commander';
+import { parseFlags } from '../lib/command-line.ts';
 import { BenchUsageError } from '../lib/errors.ts';
 import { parseCount, parseSize } from '../lib/units.ts';
 
@@ -41,15 +42,9 @@ interface Flags {
  * @throws BenchUsageError
  */
 export function parsePairOptions(args: readonly string[]): PairBenchOptions | undefined {
-  const command = buildCommand();
-  try {
-    command.parse([...args], { from: 'user' });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return undefined;
-    throw new BenchUsageError(error.message.replace(/^error: /, ''));
-  }
-  const { size, link, engine, runs, pieceLength, json, out, dir, cleanup } = command.opts<Flags>();
+  const flags = parseFlags<Flags>(buildCommand(), args);
+  if (flags === undefined) return undefined;
+  const { size, link, engine, runs, pieceLength, json, out, dir, cleanup } = flags;
   return {
     sizeBytes: size,
     links: link === 'both' ? pairLinks : [parseLink(link)],

@@ -25,6 +25,7 @@ export function plotOf(report: SimulationReport): string {
   const coarse = options.piecesScale === 1 ? '' : `, pieces ${options.piecesScale} times coarser than production's`;
   return `${[
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" font-family="sans-serif" font-size="12">`,
+    `<title>${title}: when they had finished</title>`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>`,
     `<text x="${LEFT}" y="22" font-size="15">${title}</text>`,
     `<text x="${LEFT}" y="40" fill="#555">share of hosts that had finished, by time since each began${coarse}</text>`,

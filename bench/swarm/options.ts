@@ -1,4 +1,5 @@
-import { Command, CommanderError, Option } from 'commander';
+import { Command, Option } from 'commander';
+import { parseFlags } from '../lib/command-line.ts';
 import { BenchUsageError } from '../lib/errors.ts';
 import { type StockClientName, stockClients } from '../lib/stock-clients.ts';
 import { parseCount, parseLinkRate, parseRate, parseSeconds, parseShare, parseSize } from '../lib/units.ts';
@@ -54,15 +55,8 @@ interface Flags {
  * @throws BenchUsageError
  */
 export function parseSwarmOptions(args: readonly string[]): SwarmBenchOptions | undefined {
-  const command = buildCommand();
-  try {
-    command.parse([...args], { from: 'user' });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return undefined;
-    throw new BenchUsageError(error.message.replace(/^error: /, ''));
-  }
-  const flags = command.opts<Flags>();
+  const flags = parseFlags<Flags>(buildCommand(), args);
+  if (flags === undefined) return undefined;
   const settings = settingsOf(flags);
   if (flags.case === undefined) checkSettings({ ...defaultSettings, ...settings });
   return {

@@ -1,4 +1,5 @@
-import { Command, CommanderError } from 'commander';
+import { Command } from 'commander';
+import { parseFlags } from '../lib/command-line.ts';
 import { BenchUsageError } from '../lib/errors.ts';
 import { parseCount, parseSeconds } from '../lib/units.ts';
 
@@ -43,15 +44,8 @@ interface Flags {
  * @throws BenchUsageError
  */
 export function parseTrackerOptions(args: readonly string[]): TrackerBenchOptions | undefined {
-  const command = buildCommand();
-  try {
-    command.parse([...args], { from: 'user' });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return undefined;
-    throw new BenchUsageError(error.message.replace(/^error: /, ''));
-  }
-  const flags = command.opts<Flags>();
+  const flags = parseFlags<Flags>(buildCommand(), args);
+  if (flags === undefined) return undefined;
   const { swarms: swarmsPerHost, blobs, changed } = flags;
   if (swarmsPerHost > blobs) throw new BenchUsageError(`--swarms ${swarmsPerHost} is more than --blobs ${blobs}`);
   if (changed > swarmsPerHost) throw new BenchUsageError(`--changed ${changed} is more than --swarms ${swarmsPerHost}`);

@@ -14,6 +14,8 @@ export interface ShoalProcess {
   err(): string;
   /** Resolves when what it wrote to standard error matches; rejects when it ends before that. */
   untilSays(pattern: RegExp): Promise<RegExpMatchArray>;
+  /** The same of standard output: two pipes arrive in any order, so what was seen in one says nothing of the other. */
+  untilPrints(pattern: RegExp): Promise<RegExpMatchArray>;
   /** The exit status, or the name of the signal. */
   readonly ended: Promise<number | string>;
 }
@@ -32,29 +34,32 @@ export function startShoal(args: readonly string[], environment: Record<string, 
   const listeners = new Set<() => void>();
   child.stdout.setEncoding('utf8').on('data', (part: string) => {
     text.out += part;
+    for (const listener of listeners) listener();
   });
   child.stderr.setEncoding('utf8').on('data', (part: string) => {
     text.err += part;
     for (const listener of listeners) listener();
   });
   const ended = once(child, 'close').then(([code, signal]: (number | string)[]) => code ?? signal ?? 'unknown');
+  const untilMatches = (stream: 'out' | 'err', pattern: RegExp) =>
+    new Promise<RegExpMatchArray>((resolve, reject) => {
+      const look = () => {
+        const match = pattern.exec(text[stream]);
+        if (match === null) return;
+        listeners.delete(look);
+        resolve(match);
+      };
+      listeners.add(look);
+      look();
+      ended.then((how) => reject(new Error(`ended (${how}) before it said ${pattern}:\n${text.out}${text.err}`)));
+    });
   return {
     child,
     out: () => text.out,
     err: () => text.err,
     ended,
-    untilSays: (pattern) =>
-      new Promise((resolve, reject) => {
-        const look = () => {
-          const match = pattern.exec(text.err);
-          if (match === null) return;
-          listeners.delete(look);
-          resolve(match);
-        };
-        listeners.add(look);
-        look();
-        ended.then((how) => reject(new Error(`ended (${how}) before it said ${pattern}:\n${text.err}`)));
-      }),
+    untilSays: (pattern) => untilMatches('err', pattern),
+    untilPrints: (pattern) => untilMatches('out', pattern),
   };
 }
 

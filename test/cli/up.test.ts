@@ -73,7 +73,7 @@ describe('shoal up', () => {
     const ports = await portArgs(2);
     const up = startShoal(['up', '--agents', '2', '--image-size', '1MiB', '--data', data, ...ports.args]);
     await up.untilSays(/Running until Ctrl-C/);
-    expect(up.out()).toMatch(/^agent-1 .* match$/m);
+    await up.untilPrints(/^agent-1 .* match$/m);
     const [, image] = await up.untilSays(/docker pull (localhost:\d+\/shoal\/demo:[0-9a-f]+)/);
     expect(image?.startsWith(`localhost:${ports.agent}/`)).toBe(true);
     const answer = await fetch(

@@ -150,9 +150,8 @@ function spread(suggester: Suggester, pieces: number, neighbours: number): numbe
     if (next === undefined) return calls;
     const owner = Math.floor(next / pieces);
     suggester.advance(step);
-    suggester.pieceSent(owner, next % pieces);
     for (let peer = 0; peer < neighbours; peer++) suggester.peerHas((owner + peer) % neighbours, next % pieces);
-    calls += neighbours + 1;
+    calls += neighbours;
   }
 }
 

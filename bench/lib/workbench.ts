@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import { listNamespaces, NAMESPACE_PREFIX, Network, type NetworkHost, removeNamespaces } from './network.ts';
 import type { Calls } from './remote-calls.ts';
 import { RemoteChild } from './remote-child.ts';
+import { removeTouchedMemory, TouchedMemory } from './touched-memory.ts';
 
 /** Something that runs until it is killed. */
 interface Killable {
@@ -21,6 +22,7 @@ export class Workbench {
   readonly #running = new Set<Killable>();
   readonly #onAbort = () => void this.#killAll();
   #network: Network | undefined;
+  #memory: TouchedMemory | undefined;
 
   private constructor(directory: string, signal: AbortSignal) {
     this.directory = directory;
@@ -54,7 +56,18 @@ export class Workbench {
     return started;
   }
 
+  /** Has memory ready that was touched; {@link giveMemory} follows, once, right before the measurement. */
+  async takeMemory(bytes: number): Promise<void> {
+    this.#memory = await TouchedMemory.take(bytes, this.signal);
+  }
+
+  /** Gives that memory back as fast as it is taken. */
+  giveMemory(): void {
+    this.#memory?.giveBack();
+  }
+
   async close(): Promise<void> {
+    this.#memory?.close();
     this.signal.removeEventListener('abort', this.#onAbort);
     await this.#killAll();
     await this.#network?.close();
@@ -84,6 +97,7 @@ export async function removeLeftovers(parent: string = tmpdir()): Promise<string
     await rm(join(parent, name), { recursive: true, force: true });
     removed.push(join(parent, name));
   }
+  removed.push(...(await removeTouchedMemory(isLeft)));
   return removed;
 }
 

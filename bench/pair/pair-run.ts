@@ -55,6 +55,7 @@ interface End {
 
 const here = fileURLToPath(new URL('../..', import.meta.url));
 const START_DELAY_MS = 200;
+const PROCESSES_BYTES = 512 * 2 ** 20;
 const PORTS = { sender: 46_881, receiver: 46_882 } as const;
 
 /** The name of an engine in results. */
@@ -77,7 +78,9 @@ export async function runPair(options: {
   try {
     const place = { workbench, blob, ...(await endsOn(link, workbench)) };
     const pair = engine.kind === 'libtorrent' ? await libtorrentPair(place) : await shoalPair(place, engine.checkout);
-    const measured = await measure(pair, blob.sizeBytes);
+    // The blob in the page cache, and what both processes take besides.
+    await workbench.takeMemory(1.5 * blob.sizeBytes + PROCESSES_BYTES);
+    const measured = await measure(pair, blob.sizeBytes, () => workbench.giveMemory());
     return { engine: labelOf(engine), link, round, pieceLength: blob.metainfo.pieceLength, ...measured };
   } finally {
     await workbench.close();
@@ -147,9 +150,10 @@ function endOf(place: Place, name: 'sender' | 'receiver'): { host: string; port:
   return { host: place[name].host, port: PORTS[name] };
 }
 
-async function measure(pair: Pair, sizeBytes: number) {
+async function measure(pair: Pair, sizeBytes: number, onStart: () => void) {
   const pids = [pair.senderPid, pair.receiverPid];
   const [usageBefore, machineBefore] = await Promise.all([usageOf(pids), machineUsage()]);
+  onStart();
   const { verifiedMs, committedMs } = await pair.fetch(monotonicMs() + START_DELAY_MS);
   const [usageAfter, machineAfter] = await Promise.all([usageOf(pids), machineUsage()]);
   const usedBy = (pid: number): EndUsage => {

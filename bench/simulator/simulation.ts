@@ -57,7 +57,7 @@ export class Simulation {
     this.#queue = new EventQueue(slotMsFor(options));
     const [queue, wires, transfers, random] = [this.#queue, this.wires, this.#transfers, this.#random];
     const { quantumBytes, serveOrder } = options;
-    const onSent = (end: number, piece: number) => this.#onSent(end, piece);
+    const onSent = (end: number) => this.#onSent(end);
     this.links = new Links({ fleet, wires, transfers, queue, quantumBytes, serveOrder, onSent });
     const onEighths = (node: number) => this.#graph.carryOut(node, this.nowMs);
     const onComplete = (node: number) => this.#onComplete(node);
@@ -232,16 +232,8 @@ export class Simulation {
     }
   }
 
-  #onSent(end: number, piece: number): void {
-    if (!this.wires.isOpen(end)) return;
-    const node = this.wires.node(end);
-    const slot = this.wires.slot(end);
-    this.fleet.neighbourhoods[node]?.exchanged(slot);
-    const suggester = this.fleet.suggesters[node];
-    if (suggester === undefined) return;
-    this.exchange.listen(node, this.nowMs, 0);
-    suggester.pieceSent(slot, piece);
-    this.exchange.carryOut(node, this.nowMs);
+  #onSent(end: number): void {
+    if (this.wires.isOpen(end)) this.fleet.neighbourhoods[this.wires.node(end)]?.exchanged(this.wires.slot(end));
   }
 
   #onComplete(node: number): void {

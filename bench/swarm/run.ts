@@ -58,6 +58,8 @@ export interface SwarmRun {
 const CPU_BOUND_FROM = 0.9;
 /** Enough for every process to have been told when the start is. */
 const START_DELAY_MS = 400;
+/** What an agent and its client take in a run, about. */
+const PROCESS_BYTES = 128 * 2 ** 20;
 
 /** One run from nothing to nothing: network, processes, measurement, clean-up. */
 export async function runSwarm(options: {
@@ -76,7 +78,15 @@ export async function runSwarm(options: {
     const deadlineMs = deadlineOf(settings);
     const swarm = await engine.prepare({ workbench, network, settings, blob, deadlineMs });
     await shapeLinks(network, settings);
-    const measured = await measure({ swarm, network, settings, deadlineMs, signal });
+    await workbench.takeMemory(memoryOf(settings));
+    const measured = await measure({
+      swarm,
+      network,
+      settings,
+      deadlineMs,
+      signal,
+      onStart: () => workbench.giveMemory(),
+    });
     return { engine: engine.label, round: options.round, settings, sizeBytes: blob.sizeBytes, ...measured };
   } finally {
     await workbench.close();
@@ -92,6 +102,11 @@ function networkOf({ hosts, origins }: SwarmSettings): NetworkHost[] {
 /** Ten times the ideal time: enough for the slowest stock client that was ever seen. */
 function deadlineOf(settings: SwarmSettings): number {
   return 60_000 + 10_000 * (idealSeconds(settings) ?? 6) + 1000 * (settings.arrivalsSeconds ?? 0);
+}
+
+/** The blob in the page cache of every host, and what the processes take besides. */
+function memoryOf({ hosts, warm, sizeBytes }: SwarmSettings): number {
+  return (hosts - warm) * (1.5 * sizeBytes + PROCESS_BYTES);
 }
 
 async function shapeLinks(network: Network, settings: SwarmSettings): Promise<void> {
@@ -111,8 +126,9 @@ async function measure(parts: {
   settings: SwarmSettings;
   deadlineMs: number;
   signal: AbortSignal;
+  onStart: () => void;
 }): Promise<Measured> {
-  const { swarm, network, settings, signal } = parts;
+  const { swarm, network, settings, signal, onStart } = parts;
   const pids = swarm.processes.map(({ pid }) => pid);
   const readings = async () => {
     const [usage, machine, links] = await Promise.all([usageOf(pids), machineUsage(), network.counters()]);
@@ -120,6 +136,7 @@ async function measure(parts: {
   };
   const sentBefore = await swarm.originSentBytes();
   const before = await readings();
+  onStart();
   const atMs = monotonicMs() + START_DELAY_MS;
   const downloading = Array.from({ length: settings.hosts - settings.warm }, (_, index) => settings.warm + index);
   const pulls = new Map(downloading.map((host) => [host, atMs + startOffsetMs(settings, host)]));

@@ -1,3 +1,4 @@
+import { copyBytes } from '../core/index.ts';
 import type { BlockCache, CachedFile, ExtentRead } from './block-cache.ts';
 import type { LentBytes } from './ca-store.ts';
 import { type OpenFile, readFully } from './files.ts';
@@ -46,7 +47,7 @@ export class ExtentReader {
     if (inMemory === undefined && length >= this.#deps.cached.extentBytes) return this.#readDirectly(offset, length);
     const lent = inMemory ?? (await this.#lendFromDisk(offset, length));
     const copy = Buffer.allocUnsafe(length);
-    lent.bytes.copy(copy);
+    copyBytes(lent.bytes, copy, 0);
     lent.release();
     return copy;
   }

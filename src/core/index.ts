@@ -1,5 +1,6 @@
 export * from './byte-range.ts';
 export * from './clock.ts';
+export * from './copy-bytes.ts';
 export * from './digest.ts';
 export * from './errors.ts';
 export * from './keyed-mutex.ts';

@@ -262,15 +262,9 @@ export class BlobSwarm implements SessionOwner {
     if (this.#neighbours.owns(session)) this.#download?.onRequestFailed(session, piece);
   }
 
-  onServed(session: WireSession, _piece: number, bytes: number): void {
+  onServed(session: WireSession, bytes: number): void {
     this.#deps.onServed(bytes);
     if (this.#neighbours.owns(session)) this.#neighbours.exchanged(session);
-  }
-
-  onPieceSent(session: WireSession, piece: number): void {
-    if (!this.#neighbours.owns(session)) return;
-    this.#suggesterNow()?.pieceSent(session.id, piece);
-    this.#suggest();
   }
 
   onPeersOffered(_session: WireSession, peers: readonly PeerAddress[]): void {

@@ -2,6 +2,7 @@ import type { BlobInfo, LentBytes } from '../castore/index.ts';
 import {
   type ByteRange,
   type Clock,
+  copyBytes,
   InvalidRangeError,
   lengthOfPiece,
   type Metainfo,
@@ -127,8 +128,7 @@ export class SwarmDownload implements Download {
       const piece = Math.floor((offset + at) / pieceLength);
       const inPiece = offset + at - piece * pieceLength;
       const lent = await this.lend(piece, inPiece, Math.min(pieceLength - inPiece, length - at));
-      // Not `set`: from shared memory that copies word by word.
-      lent.bytes.copy(bytes, at);
+      copyBytes(lent.bytes, bytes, at);
       at += lent.bytes.length;
       lent.release();
     }

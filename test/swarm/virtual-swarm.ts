@@ -290,7 +290,6 @@ export class VirtualSwarm {
       sender.uplinkBusy = true;
       this.#at(this.nowMs + sender.msPerPiece, () => {
         sender.sent++;
-        this.#tell(sender, () => sender.suggester?.pieceSent(receiver.id, piece));
         receiver.downlinkFreeAtMs = Math.max(this.nowMs, receiver.downlinkFreeAtMs + receiver.msPerPiece);
         this.#at(receiver.downlinkFreeAtMs + this.#latencyMs, () => this.#arrive(receiver, sender, piece));
         this.#send(sender);

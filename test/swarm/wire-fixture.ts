@@ -103,12 +103,8 @@ export class TestOwner implements SessionOwner {
     this.events.push(['failed', piece]);
   }
 
-  onServed(_session: WireSession, piece: number, bytes: number): void {
-    this.events.push(['served', piece, bytes]);
-  }
-
-  onPieceSent(_session: WireSession, piece: number): void {
-    this.events.push(['sent', piece]);
+  onServed(_session: WireSession, bytes: number): void {
+    this.events.push(['served', bytes]);
   }
 
   onPeersOffered(_session: WireSession, peers: readonly PeerAddress[]): void {

@@ -39,9 +39,8 @@ describe('WireSession', () => {
     expect(Buffer.concat(pieces).equals(blob)).toBe(true);
     await expect.poll(() => seed.owner.lentOut).toBe(0);
     expect(fetcher.owner.buffersOut).toBe(0);
-    const served = seed.owner.told('served').reduce((sum, [, , bytes]) => sum + Number(bytes), 0);
+    const served = seed.owner.told('served').reduce((sum, [, bytes]) => sum + Number(bytes), 0);
     expect(served).toBe(blob.length);
-    expect(seed.owner.told('sent').map(([, piece]) => piece)).toEqual([...Array(fetcher.owner.count).keys()]);
     expect(fetcher.owner.told('block').every(([, , wanted]) => wanted === true)).toBe(true);
   });
 
@@ -113,7 +112,7 @@ describe('WireSession', () => {
     expect(fetcher.owner.pieces.get(0)!.equals(blob.subarray(0, 4 * MIB))).toBe(true);
     expect(fetcher.owner.told('failed')).toEqual([]);
     // What was queued when the cancel came was not sent.
-    const served = seed.owner.told('served').reduce((sum, [, , bytes]) => sum + Number(bytes), 0);
+    const served = seed.owner.told('served').reduce((sum, [, bytes]) => sum + Number(bytes), 0);
     expect(served).toBeLessThan(8 * MIB + 2 * MIB);
   });
 

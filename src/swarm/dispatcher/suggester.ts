@@ -14,7 +14,7 @@ import { WatchQueue } from './watch-queue.ts';
  * only when they are well behind and nobody has them. The rules:
  *
  * - a piece that a neighbour has, or that was suggested already, is not suggested; seeders do not count;
- * - two suggestions a wire are open at once, each until the peer has the piece; more while the uplink is not busy;
+ * - one suggestion a wire is open at first, then two, each until the peer has the piece; more while they do not wait for each other;
  * - a peer that is slow to get pieces, or to pass them on, gets one at a time, the next when the last has spread;
  * - a piece that fewer than two peers have some time after it was suggested is suggested to a faster one too;
  * - a peer that came late, far behind the others, gets suggestions only while it gets nothing from others;
@@ -59,7 +59,7 @@ export class Suggester {
   /** A wire is there; the peer has nothing until told. */
   peerJoined(slot: number): void {
     this.peerLeft(slot);
-    const peer = new SuggestedPeer(slot, this.#pieces, this.#limits.usual);
+    const peer = new SuggestedPeer(slot, this.#pieces);
     this.#peers.add(peer);
     this.#fill(peer);
   }
@@ -108,15 +108,6 @@ export class Suggester {
     if (peer !== undefined) this.#completed(peer);
   }
 
-  /** The last byte of a piece was handed to the peer's socket. */
-  pieceSent(slot: number, piece: number): void {
-    const peer = this.#peers.get(slot);
-    const index = peer?.find(piece) ?? -1;
-    if (peer === undefined || index < 0) return;
-    peer.onSent(this.#nowMs - peer.openedAtMs(index), this.#limits);
-    this.#fill(peer);
-  }
-
   /** Time passes: what is stuck is suggested to others. To be called every 50 to 200 ms, after {@link advance}. */
   tick(): void {
     if (this.#nowMs - this.#frontierAtMs >= this.#limits.rescueMs) {
@@ -136,7 +127,7 @@ export class Suggester {
 
   /** A suggested piece has reached its peer. */
   #returned(peer: SuggestedPeer, index: number): void {
-    peer.onTurnaround(this.#nowMs - peer.openedAtMs(index));
+    peer.onTurnaround(this.#nowMs - peer.openedAtMs(index), this.#limits);
     this.#close(peer, index);
   }
 
@@ -320,7 +311,7 @@ export interface SuggesterOptions {
 export interface SuggesterLimits {
   /** Suggestions open on one wire. */
   readonly usual: number;
-  /** Suggestions open on one wire while the uplink would be idle otherwise. */
+  /** Suggestions open on one wire whose way takes more. */
   readonly most: number;
   /** A peer is slow when it takes this many times as long as others. */
   readonly slowFactor: number;

@@ -1,5 +1,5 @@
 import type { PartialDownload } from '../../castore/index.ts';
-import { type ByteRange, lengthOfPiece, pieceCount } from '../../core/index.ts';
+import { type ByteRange, copyBytes, lengthOfPiece, pieceCount } from '../../core/index.ts';
 
 /** Bytes of verified pieces. @throws InvalidRangeError when some are not verified */
 export async function readVerified(partial: PartialDownload, offset: number, length: number): Promise<Buffer> {
@@ -9,7 +9,7 @@ export async function readVerified(partial: PartialDownload, offset: number, len
     const piece = Math.floor((offset + at) / pieceLength);
     const inPiece = offset + at - piece * pieceLength;
     const lent = await partial.lend(piece, inPiece, Math.min(pieceLength - inPiece, length - at));
-    bytes.set(lent.bytes, at);
+    copyBytes(lent.bytes, bytes, at);
     at += lent.bytes.length;
     lent.release();
   }

@@ -16,7 +16,7 @@ export interface ServeQueueOptions {
   /** Whether it is seeding in the background, which has a limit of its own. */
   readonly background: () => boolean;
   /** A block has been handed to the kernel. */
-  readonly onSent: (piece: number, offset: number, length: number) => void;
+  readonly onSent: (length: number) => void;
   /** A block could not be read. */
   readonly onUnreadable: (piece: number, offset: number, length: number) => void;
 }

@@ -198,7 +198,7 @@ export class ServeScheduler {
     queue.options.sink.sendBlock(piece, offset, lent.bytes, (sent) => {
       lent.release();
       this.#returned(length);
-      if (sent) queue.options.onSent(piece, offset, length);
+      if (sent) queue.options.onSent(length);
       this.#add(queue);
     });
   }

@@ -1,3 +1,4 @@
+import { copyBytes } from '../../core/index.ts';
 import { classify, longestMessage, MessageId, WireProtocolError } from './wire-messages.ts';
 
 /** Takes what a parser finds. Any of these may close the wire, which then calls {@link MessageParser.stop}. */
@@ -74,7 +75,7 @@ export class MessageParser {
   #pass(chunk: Buffer, at: number): number {
     const end = Math.min(chunk.length, at + this.#left);
     if (this.#target !== undefined) {
-      chunk.copy(this.#target, this.#targetAt, at, end);
+      copyBytes(chunk, this.#target, this.#targetAt, at, end);
       this.#targetAt += end - at;
     }
     this.#left -= end - at;

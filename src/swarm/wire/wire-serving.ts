@@ -13,8 +13,7 @@ export interface ServingOptions {
   readonly has: (piece: number) => boolean;
   readonly lend: (piece: number, offset: number, length: number) => LentBytes | Promise<LentBytes>;
   readonly background: () => boolean;
-  readonly onServed: (piece: number, bytes: number) => void;
-  readonly onPieceSent: (piece: number) => void;
+  readonly onServed: (bytes: number) => void;
 }
 
 /** What one wire is given: its interest, its requests, and what the scheduler sends of them. */
@@ -33,17 +32,21 @@ export class PieceServing {
       sink: link,
       lend: options.lend,
       background: options.background,
-      onSent: (piece, offset, length) => this.#onSent(piece, offset, length),
+      onSent: (length) => this.#onSent(length),
       onUnreadable: (piece, offset, length) => this.#reject(piece, offset, length),
     });
     if (!options.foreign) return;
     this.#chokingId = link.hub.choking.join({ choke: () => this.#choke(), unchoke: () => link.wire.unchoke() });
   }
 
+  /** Own agents are never choked, so they need not wait for an answer to their interest: a round trip less to the first byte. */
+  welcome(): void {
+    if (this.#chokingId === undefined) this.#link.wire.unchoke();
+  }
+
   /** The peer wants something, or nothing any more. */
   onInterest(interested: boolean): void {
     if (this.#chokingId !== undefined) this.#link.hub.choking.setInterested(this.#chokingId, interested);
-    else if (interested) this.#link.wire.unchoke();
   }
 
   /** Bytes that were asked for have come from the peer: tit for tat. */
@@ -86,11 +89,8 @@ export class PieceServing {
     if (this.#link.wire.hasFast) this.#link.send(message(MessageId.reject, piece, offset, length));
   }
 
-  #onSent(piece: number, offset: number, length: number): void {
-    if (this.#closed) return;
-    this.#options.onServed(piece, length);
-    // Blocks leave in the order in which they were asked for, so this is the last one.
-    if (!this.#closed && offset + length === this.#sizeOf(piece)) this.#options.onPieceSent(piece);
+  #onSent(length: number): void {
+    if (!this.#closed) this.#options.onServed(length);
   }
 
   #sizeOf(piece: number): number {

@@ -35,10 +35,8 @@ export interface SessionOwner {
   onPiece(session: WireSession, piece: number, buffer: Buffer): void;
   /** A request was refused. Told once a piece; not for what the owner cancelled, nor for what ends with the wire. */
   onRequestFailed(session: WireSession, piece: number): void;
-  /** Bytes of a piece have been handed to the kernel. */
-  onServed(session: WireSession, piece: number, bytes: number): void;
-  /** The last byte of a piece has been handed to the kernel. */
-  onPieceSent(session: WireSession, piece: number): void;
+  /** Bytes of pieces have been handed to the kernel. */
+  onServed(session: WireSession, bytes: number): void;
   /** A peer that is full names others: IP literals, eight at most. */
   onPeersOffered(session: WireSession, peers: readonly PeerAddress[]): void;
   /** The wire has ended, whoever did it. Told once. */
@@ -124,13 +122,13 @@ export class WireSession {
       has: (piece) => this.#owner.has(piece),
       lend: (piece, offset, length) => this.#owner.lend(piece, offset, length),
       background: () => this.background,
-      onServed: (piece, bytes) => this.#owner.onServed(this, piece, bytes),
-      onPieceSent: (piece) => this.#owner.onPieceSent(this, piece),
+      onServed: (bytes) => this.#owner.onServed(this, bytes),
     });
     if (wire.hasFast && verified === this.#pieces) wire.haveAll();
     else if (wire.hasFast && verified === 0) wire.haveNone();
     else wire.bitfield(bitfield);
     if (interested) wire.interested();
+    this.#serving.welcome();
     this.#listen();
   }
 

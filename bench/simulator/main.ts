@@ -1,6 +1,7 @@
 /** `npm run simulate`: a fleet in virtual time. See docs/simulator.md. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { defaultResultFile, resultHead } from '../lib/result-file.ts';
 import { progress, runBench } from '../lib/run-bench.ts';
 import { helpText } from './help.ts';
@@ -18,7 +19,7 @@ async function main(signal: AbortSignal): Promise<number> {
     return 0;
   }
   const head = await resultHead('simulator', new Date());
-  const report = simulate(options, signal);
+  const report = await simulate(options, signal);
   const result: SimulationResult = { ...head, report };
   console.log(json ? JSON.stringify(result, undefined, 2) : describeReport(report));
   if (plot !== 'none') {
@@ -31,22 +32,25 @@ async function main(signal: AbortSignal): Promise<number> {
 }
 
 /** One run, with its progress on standard error. */
-function simulate(options: SimulationOptions, signal: AbortSignal): SimulationReport {
+async function simulate(options: SimulationOptions, signal: AbortSignal): Promise<SimulationReport> {
   const startedMs = performance.now();
   const cpuBefore = process.cpuUsage();
   let printedMs = startedMs;
   const simulation = new Simulation(options);
-  simulation.run((state) => {
+  while (simulation.runSome()) {
+    // Ctrl-C is an event, too.
+    await setImmediate();
     signal.throwIfAborted();
     const nowMs = performance.now();
-    if (nowMs - printedMs < PROGRESS_EVERY_MS) return;
+    if (nowMs - printedMs < PROGRESS_EVERY_MS) continue;
     printedMs = nowMs;
+    const state = simulation.progress;
     const virtual = `${(state.virtualMs / 1000).toFixed(2)} s simulated`;
     const done = `${state.doneHosts} of ${state.hosts} hosts done`;
     progress(
       `${((nowMs - startedMs) / 1000).toFixed(0)} s: ${virtual}, ${done}, ${(state.events / 1e6).toFixed(1)} M events`,
     );
-  });
+  }
   const cpu = process.cpuUsage(cpuBefore);
   return reportOf(simulation, {
     wallSeconds: (performance.now() - startedMs) / 1000,

@@ -75,20 +75,26 @@ export class Simulation {
     return this.#awaited;
   }
 
-  /** Runs until every agent has what it wants, or the time is over. `onProgress` is called every 65,536 events. */
+  /** Runs until every agent has what it wants, or the time is over. `onProgress` is called now and then. */
   run(onProgress: (progress: Progress) => void = () => {}): void {
-    this.#prepare();
+    while (this.runSome()) onProgress(this.progress);
+    onProgress(this.progress);
+  }
+
+  /** Runs for 65,536 events. @returns whether there is more to do */
+  runSome(): boolean {
+    if (this.events === 0) this.#prepare();
     const queue = this.#queue;
     const endMs = this.options.maxSeconds * 1000;
     while (this.#awaited > 0 && queue.pop() && queue.timeMs <= endMs) {
       this.nowMs = queue.timeMs;
       this.#handle(queue.kind, queue.a, queue.b);
-      if ((++this.events & 0xffff) === 0) onProgress(this.#progress());
+      if ((++this.events & 0xffff) === 0) return true;
     }
-    onProgress(this.#progress());
+    return false;
   }
 
-  #progress(): Progress {
+  get progress(): Progress {
     const hosts = this.fleet.agents - this.options.warm;
     return { virtualMs: this.nowMs, events: this.events, doneHosts: hosts - this.#awaited, hosts };
   }

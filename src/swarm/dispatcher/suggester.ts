@@ -15,7 +15,8 @@ import { WatchQueue } from './watch-queue.ts';
  *
  * - a piece that a neighbour has, or that was suggested already, is not suggested; seeders do not count;
  * - one suggestion a wire is open at first, then two, each until the peer has the piece; more while they do not wait for each other;
- * - a peer that is slow to get pieces, or to pass them on, gets one at a time, the next when the last has spread;
+ * - a peer that is slow to get pieces, or to pass them on, gets one at a time, the next when the last has spread, and
+ *   none of the last ones;
  * - a piece that fewer than two peers have some time after it was suggested is suggested to a faster one too;
  * - a peer that came late, far behind the others, gets suggestions only while it gets nothing from others;
  * - the pieces that are handed out keep a bounded distance from what the foremost peer has, so that they spread in order.
@@ -227,9 +228,18 @@ export class Suggester {
 
   /** How many suggestions may be open to a peer now. */
   #limitOf(peer: SuggestedPeer): number {
-    if (peer.behind && this.#isFed(peer)) return this.#peers.openBehind < this.#limits.behind ? 1 : 0;
-    if (!this.#peers.isSlow(peer, this.#nowMs, this.#limits.slowFactor)) return peer.limit;
+    const fedBehind = peer.behind && this.#isFed(peer);
+    if (!fedBehind && !this.#peers.isSlow(peer, this.#nowMs, this.#limits.slowFactor)) return peer.limit;
+    if (this.#nearsEnd() && this.#peers.inFront > 1) return 0;
+    if (fedBehind) return this.#peers.openBehind < this.#limits.behind ? 1 : 0;
     return peer.unspread === 0 || this.#nowMs - peer.suggestedAtMs > this.#patienceMs() ? 1 : 0;
+  }
+
+  /** Whether all pieces will have been handed out before a slow peer has passed one on: everybody would wait for that. */
+  #nearsEnd(): boolean {
+    const perPeriod = this.#frontierLast - this.#frontierBefore;
+    const periods = (2 * this.#patienceMs()) / this.#limits.rescueMs;
+    return this.#pieces - this.#unseen.frontier < perPeriod * periods;
   }
 
   /** After so long a suggested piece should have reached two peers. */

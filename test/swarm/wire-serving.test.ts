@@ -44,7 +44,7 @@ function setUp(options: { maxLentBytes?: number } = {}) {
   };
   const open = (
     name: string,
-    hooks: { lend?: typeof lend | (() => Promise<LentBytes>); background?: boolean } = {},
+    hooks: { lend?: typeof lend | (() => Promise<LentBytes>); background?: boolean; share?: number } = {},
   ) => {
     const sink = new TestSink();
     const unreadable: number[] = [];
@@ -57,6 +57,7 @@ function setUp(options: { maxLentBytes?: number } = {}) {
       sink,
       lend: hooks.lend ?? lend,
       background: () => hooks.background ?? false,
+      peerShare: () => hooks.share ?? 0,
       onSent: () => {},
       onUnreadable: (piece) => unreadable.push(piece),
     });
@@ -75,6 +76,15 @@ describe('ServeScheduler', () => {
     for (let piece = 0; piece < 2; piece++) b.queue.push(piece, 0, 16_384);
     await turn();
     expect(order).toEqual(['a0', 'b0', 'a1', 'b1', 'a2', 'a3']);
+  });
+
+  it('serves the peer that is furthest behind in every second turn', async () => {
+    const { open, order } = setUp();
+    const peers = [open('a', { share: 0.9 }), open('b', { share: 0.1 }), open('c', { share: 0.5 })];
+    for (const { queue } of peers) for (let piece = 0; piece < 4; piece++) queue.push(piece, 0, 16_384);
+    await turn();
+    expect(order.slice(0, 8)).toEqual(['a0', 'b0', 'c0', 'b1', 'a1', 'b2', 'c1', 'b3']);
+    expect(order).toHaveLength(12);
   });
 
   it('reads two blocks ahead of a socket, and the next when it drains', async () => {

@@ -13,6 +13,8 @@ export interface ServeQueueOptions {
   readonly sink: BlockSink;
   /** Lends bytes of a piece that this host has. */
   readonly lend: (piece: number, offset: number, length: number) => LentBytes | Promise<LentBytes>;
+  /** How much of the blob the peer has, 0 to 1. */
+  readonly peerShare: () => number;
   /** Whether it is seeding in the background, which has a limit of its own. */
   readonly background: () => boolean;
   /** A block has been handed to the kernel. */

@@ -9,9 +9,15 @@ const MAX_LENT_BYTES = 64 * 1024 * 1024;
 /** After this many bytes other work of the event loop gets its turn. */
 const TURN_BYTES = 2 * 1024 * 1024;
 
+/** Peers that differ by less than this part of a blob are equally far. */
+const HELP_STEPS = 64;
+/** Among so many wires the one that is furthest behind is looked for. */
+const HELP_MOST = 64;
+
 /**
- * Serves all wires of a process: one block a wire in turn, while its socket takes them, the limits allow it and not too many
- * bytes are lent. So a slow disk or a slow peer slows what it slows, and memory stays what it is.
+ * Serves all wires of a process: one block a wire in turn, and in every second turn one for the peer that is furthest behind,
+ * while sockets take them, the limits allow it and not too many bytes are lent. Where an uplink's limit is what all wait for,
+ * a host with few wires gets as far as one with many by that (docs/simulator.md). So a slow disk or a slow peer slows what it slows, and memory stays what it is.
  */
 export class ServeScheduler {
   readonly #egress: TokenBucket;
@@ -25,6 +31,8 @@ export class ServeScheduler {
   #immediate: NodeJS.Immediate | undefined;
   #timer: NodeJS.Timeout | undefined;
   #seedingTimer: NodeJS.Timeout | undefined;
+  /** Whether the next block is for the peer that is furthest behind. */
+  #helps = false;
   #lentBytes = 0;
   #heldSinceMs: number | undefined;
   #heldMs = 0;
@@ -102,17 +110,33 @@ export class ServeScheduler {
   #serve(): void {
     this.#endHold();
     let left = TURN_BYTES;
-    for (const queue of this.#ready) {
+    while (this.#ready.size > 0) {
       if (this.#mustHold()) return;
       if (left <= 0) {
         this.#soon();
         return;
       }
-      this.#ready.delete(queue);
+      const queue = this.#takeNext();
       if (queue.options.background() && this.#mustPark(queue)) continue;
       left -= this.#serveOne(queue);
       if (queue.ready) this.#ready.add(queue);
     }
+  }
+
+  /** Whose turn it is; every second time that of the peer with the least of its blob, the first among such. */
+  #takeNext(): ServeQueue {
+    let next: ServeQueue | undefined;
+    let least = Number.POSITIVE_INFINITY;
+    let seen = 0;
+    for (const queue of this.#ready) {
+      const share = this.#helps ? Math.floor(HELP_STEPS * queue.options.peerShare()) : 0;
+      if (next === undefined || share < least) [next, least] = [queue, share];
+      seen++;
+      if (!this.#helps || seen === HELP_MOST) break;
+    }
+    this.#helps = !this.#helps;
+    this.#ready.delete(next!);
+    return next!;
   }
 
   /** Whether all have to wait, for the limit or for bytes that come back. */

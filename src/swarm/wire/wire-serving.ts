@@ -13,6 +13,8 @@ export interface ServingOptions {
   readonly has: (piece: number) => boolean;
   readonly lend: (piece: number, offset: number, length: number) => LentBytes | Promise<LentBytes>;
   readonly background: () => boolean;
+  /** How much of the blob the peer has, 0 to 1. */
+  readonly peerShare: () => number;
   readonly onServed: (bytes: number) => void;
 }
 
@@ -32,6 +34,7 @@ export class PieceServing {
       sink: link,
       lend: options.lend,
       background: options.background,
+      peerShare: options.peerShare,
       onSent: (length) => this.#onSent(length),
       onUnreadable: (piece, offset, length) => this.#reject(piece, offset, length),
     });

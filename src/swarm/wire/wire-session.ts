@@ -122,6 +122,7 @@ export class WireSession {
       has: (piece) => this.#owner.has(piece),
       lend: (piece, offset, length) => this.#owner.lend(piece, offset, length),
       background: () => this.background,
+      peerShare: () => this.#theirs.count / this.#pieces,
       onServed: (bytes) => this.#owner.onServed(this, bytes),
     });
     if (wire.hasFast && verified === this.#pieces) wire.haveAll();

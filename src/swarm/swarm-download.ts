@@ -2,9 +2,7 @@ import type { BlobInfo, LentBytes } from '../castore/index.ts';
 import {
   type ByteRange,
   type Clock,
-  copyBytes,
   InvalidRangeError,
-  lengthOfPiece,
   type Metainfo,
   pieceCount,
   piecesOfRange,
@@ -12,6 +10,7 @@ import {
 import { REQUEST } from './dispatcher/command-buffer.ts';
 import { Dispatcher } from './dispatcher/dispatcher.ts';
 import { seedOfPeer } from './dispatcher/peer-table.ts';
+import { readVerified, verifiedBytesOf, verifiedEndOf } from './partial-reads.ts';
 import { RangeWaiters } from './range-waiters.ts';
 import type { SwarmPartial } from './store.ts';
 import type { Download, DownloadProgress, DownloadReader } from './swarm.ts';
@@ -88,14 +87,9 @@ export class SwarmDownload implements Download {
   }
 
   progress(): DownloadProgress {
-    const { length, pieceLength } = this.metainfo;
-    const pieces = pieceCount(length, pieceLength);
-    const last = pieces - 1;
-    const verified = this.#deps.partial.verifiedPieces;
-    const shortBy = pieces > 0 && this.has(last) ? pieceLength - lengthOfPiece(last, length, pieceLength) : 0;
     return {
-      lengthBytes: length,
-      verifiedBytes: verified * pieceLength - shortBy,
+      lengthBytes: this.metainfo.length,
+      verifiedBytes: verifiedBytesOf(this.#deps.partial),
       fromPeersBytes: this.#fromPeersBytes,
       fromOriginsBytes: this.#fromOriginsBytes,
       suppliedBytes: this.#suppliedBytes,
@@ -111,28 +105,13 @@ export class SwarmDownload implements Download {
     return this.#waiters.wait(first, last, signal);
   }
 
-  verifiedEnd({ offset, length }: ByteRange): number {
-    const { pieceLength } = this.metainfo;
-    let end = offset;
-    while (end < offset + length && this.has(Math.floor(end / pieceLength))) {
-      end = (Math.floor(end / pieceLength) + 1) * pieceLength;
-    }
-    return Math.min(end, offset + length);
+  verifiedEnd(range: ByteRange): number {
+    return verifiedEndOf(this.#deps.partial, range);
   }
 
   async read(offset: number, length: number): Promise<Buffer> {
     this.#checkRange({ offset, length });
-    const { pieceLength } = this.metainfo;
-    const bytes = Buffer.allocUnsafe(length);
-    for (let at = 0; at < length; ) {
-      const piece = Math.floor((offset + at) / pieceLength);
-      const inPiece = offset + at - piece * pieceLength;
-      const lent = await this.lend(piece, inPiece, Math.min(pieceLength - inPiece, length - at));
-      copyBytes(lent.bytes, bytes, at);
-      at += lent.bytes.length;
-      lent.release();
-    }
-    return bytes;
+    return readVerified(this.#deps.partial, offset, length);
   }
 
   openReader(range: ByteRange): DownloadReader {

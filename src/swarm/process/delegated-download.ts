@@ -1,10 +1,10 @@
 import type { BlobInfo, DownloadStore, PartialDownload } from '../../castore/index.ts';
 import { type ByteRange, InvalidRangeError, type LentBytes, type Metainfo, piecesOfRange } from '../../core/index.ts';
+import { readVerified, verifiedBytesOf, verifiedEndOf } from '../partial-reads.ts';
 import { RangeWaiters } from '../range-waiters.ts';
 import type { Download, DownloadProgress, DownloadReader } from '../swarm.ts';
 import { DelegatedReaders } from './delegated-readers.ts';
 import type { DownloadCarrier } from './download-carrier.ts';
-import { readVerified, verifiedBytesOf, verifiedEndOf } from './partial-reads.ts';
 import type { DownloadState, OpenedDownload } from './protocol.ts';
 
 /** What a {@link DelegatedDownload} works with. */

@@ -1,8 +1,8 @@
-import type { PartialDownload } from '../../castore/index.ts';
-import { type ByteRange, copyBytes, lengthOfPiece, pieceCount } from '../../core/index.ts';
+import { type ByteRange, copyBytes, lengthOfPiece, pieceCount } from '../core/index.ts';
+import type { SwarmPartial } from './store.ts';
 
 /** Bytes of verified pieces. @throws InvalidRangeError when some are not verified */
-export async function readVerified(partial: PartialDownload, offset: number, length: number): Promise<Buffer> {
+export async function readVerified(partial: SwarmPartial, offset: number, length: number): Promise<Buffer> {
   const { pieceLength } = partial.metainfo;
   const bytes = Buffer.allocUnsafe(length);
   for (let at = 0; at < length; ) {
@@ -17,7 +17,7 @@ export async function readVerified(partial: PartialDownload, offset: number, len
 }
 
 /** Where the verified bytes end that begin at the range's start without a gap. */
-export function verifiedEndOf(partial: PartialDownload, range: ByteRange): number {
+export function verifiedEndOf(partial: SwarmPartial, range: ByteRange): number {
   const { pieceLength } = partial.metainfo;
   const end = range.offset + range.length;
   let at = range.offset;
@@ -26,7 +26,7 @@ export function verifiedEndOf(partial: PartialDownload, range: ByteRange): numbe
 }
 
 /** How many bytes are verified. */
-export function verifiedBytesOf(partial: PartialDownload): number {
+export function verifiedBytesOf(partial: SwarmPartial): number {
   const { length, pieceLength } = partial.metainfo;
   const last = pieceCount(length, pieceLength) - 1;
   const shortBy = last >= 0 && partial.has(last) ? pieceLength - lengthOfPiece(last, length, pieceLength) : 0;

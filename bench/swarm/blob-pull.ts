@@ -7,7 +7,6 @@ import type { BytesBySource, HostPull } from './engine.ts';
 import type { PullParams } from './host-calls.ts';
 import { rawGet } from './raw-get.ts';
 
-const SAMPLE_MS = 250;
 const COMMIT_POLL_MS = 20;
 /** How long a commit (a sync to disk) is waited for after the last byte. */
 const COMMIT_TIMEOUT_MS = 30_000;
@@ -79,7 +78,7 @@ export class BlobPull {
     if (got !== digest) throw new Error(`the agent sent ${this.#readBytes} bytes of ${got}, expected ${digest}`);
   }
 
-  /** Every 250 ms: what the client has read ÷ what its agent has verified of the blob. */
+  /** Every so often: what the client has read ÷ what its agent has verified of the blob. */
   #sample(before: AgentStatistics, signal: AbortSignal): { stop(): void } {
     let busy = false;
     let stopped = false;
@@ -95,7 +94,7 @@ export class BlobPull {
         busy = false;
       }
     };
-    const timer = setInterval(() => void take(), SAMPLE_MS);
+    const timer = setInterval(() => void take(), this.#params.sampleMs);
     const stop = () => {
       stopped = true;
       clearInterval(timer);

@@ -35,4 +35,6 @@ export interface PullParams {
   readonly token: string;
   readonly atMs: number;
   readonly timeoutMs: number;
+  /** Between two looks at how far the agent is. */
+  readonly sampleMs: number;
 }

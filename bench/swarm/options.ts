@@ -4,7 +4,7 @@ import { BenchUsageError } from '../lib/errors.ts';
 import { type StockClientName, stockClients } from '../lib/stock-clients.ts';
 import { parseCount, parseLinkRate, parseRate, parseSeconds, parseShare, parseSize } from '../lib/units.ts';
 import { swarmCases } from './cases.ts';
-import { checkSettings, defaultSettings, type SwarmSettings } from './settings.ts';
+import { checkSettings, defaultSettings, type SwarmSettings, type WarmUp } from './settings.ts';
 import { type ConfigOverride, parseOverride } from './shoal-config.ts';
 
 /** A kind of swarm, by its name on the command line. `checkout` is another folder of Shoal's, to compare with. */
@@ -46,7 +46,7 @@ interface Flags {
   readonly kill?: { share: number; at: number };
   readonly arrivals?: number;
   readonly warm?: number;
-  readonly warmUp?: number;
+  readonly warmUp?: WarmUp;
 }
 
 /**
@@ -99,6 +99,14 @@ export function parseKill(text: string): { share: number; at: number } {
   return { share: parseShare(share), at: parseShare(at) };
 }
 
+/** Reads `32MiB`, `8x10MiB` or `none`. @throws BenchUsageError */
+export function parseWarmUp(text: string): WarmUp {
+  if (text === 'none') return { blobs: 0, bytes: 0 };
+  const [size = '', count = '1', rest] = text.split('x').reverse();
+  if (rest !== undefined) throw new BenchUsageError(`"${text}" is not understood: expected 32MiB, 8x10MiB or none`);
+  return { blobs: parseCount(count, 1), bytes: parseSize(size) };
+}
+
 function parseCases(text: string, before: string[] = []): string[] {
   const asked = text === 'all' ? names : text.split(',');
   for (const name of asked) {
@@ -119,7 +127,7 @@ function settingsOf(flags: Flags): Partial<SwarmSettings> {
     kill,
     arrivalsSeconds: arrivals,
     warm,
-    warmUpBytes: warmUp,
+    warmUp,
   };
   const settings = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   return rate === undefined ? settings : { ...settings, rate: rate === 'none' ? undefined : rate };
@@ -146,9 +154,9 @@ function buildCommand(): Command {
     .option('--arrivals <seconds>', 'hosts begin evenly spread over this time', parseSeconds)
     .option('--warm <n>', 'so many hosts have the blob before', count(0))
     .option(
-      '--warm-up <size>',
-      'of another blob pulled before the clock starts (default: 32MiB); none',
-      (text: string) => (text === 'none' ? 0 : parseSize(text)),
+      '--warm-up <[n x]size>',
+      'other blobs, pulled before the clock starts: 8x10MiB (default: 32MiB); none',
+      parseWarmUp,
     )
     .option('--case <name>', `named settings and goals: all, ${names.join(', ')}`, parseCases)
     .option('--engine <names>', 'shoal, shoal:FOLDER (another checkout), webtorrent, libtorrent; several: a,b', 'shoal')

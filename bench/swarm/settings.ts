@@ -21,11 +21,18 @@ export interface SwarmSettings {
   /** So many hosts, the first ones, have the blob before. They are not measured. */
   readonly warm: number;
   /**
-   * Of another blob that all hosts pull before the clock starts, over links that are not shaped yet: an agent runs for months,
-   * and its first seconds are those of a compiler. 0 for none. Of Shoal only: the stock clients are no programs for Node, or
-   * are told all beforehand.
+   * Other blobs that all hosts pull one after the other before the clock starts, over links that are not shaped yet: an agent
+   * runs for months, and its first seconds are those of a compiler. Of Shoal only: the stock clients are no programs for Node,
+   * or are told all beforehand.
    */
-  readonly warmUpBytes: number;
+  readonly warmUp: WarmUp;
+}
+
+/** How many blobs are pulled before the clock starts, and of what size. */
+export interface WarmUp {
+  /** 0 for none. */
+  readonly blobs: number;
+  readonly bytes: number;
 }
 
 /** What is not said otherwise: eight hosts at 50 Mbit/s, one origin at the same rate. */
@@ -35,7 +42,7 @@ export const defaultSettings: SwarmSettings = {
   sizeBytes: 64 * 2 ** 20,
   origins: 1,
   warm: 0,
-  warmUpBytes: 32 * 2 ** 20,
+  warmUp: { blobs: 1, bytes: 32 * 2 ** 20 },
 };
 
 /** More namespaces than this have not been tried, and the addresses are made for it. */
@@ -60,6 +67,11 @@ export function checkSettings(settings: SwarmSettings): void {
 /** How long the blob takes on one host's link if nothing but its bytes were sent; seconds. */
 export function idealSeconds({ sizeBytes, rate }: SwarmSettings): number | undefined {
   return rate === undefined ? undefined : (sizeBytes * 8) / rate;
+}
+
+/** How often each client asks its agent how far it is: some forty times in a run, because that takes of the CPU, too. */
+export function sampleIntervalMs(settings: SwarmSettings): number {
+  return Math.max(250, ((idealSeconds(settings) ?? 0) * 1000) / 40);
 }
 
 /** Hosts that have the blob before. */

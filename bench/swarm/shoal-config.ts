@@ -68,7 +68,10 @@ export interface PlannedProgram {
   readonly config: ProgramConfig;
 }
 
-/** The defaults of `docs/configuration.md`, as a fleet would have them; only addresses and folders are set. */
+/** A replica writes back what another origin took, too; the bench waits until all have done so. */
+const REPLICA_DELAY_MS = 500;
+
+/** The defaults of `docs/configuration.md`, as a fleet would have them; addresses and folders are set, and what is waited for. */
 export function planPrograms(plan: ClusterPlan) {
   const { directory, controlAddress } = plan;
   const urlOf = (listen: { host: string; port: number }) => `http://${listen.host}:${listen.port}`;
@@ -95,8 +98,9 @@ export function planPrograms(plan: ClusterPlan) {
     origins: origins.map((listen, index) => {
       const members = { members: urls.origins, selfUrl: urlOf(listen), trackers: urls.trackers };
       const swarm = { host: listen.host };
+      const writeBack = { replicaDelayMs: REPLICA_DELAY_MS };
       const name = `origin${index}`;
-      return program(name, 'origin', listen, { ...members, backend, swarm, castore: castore(name) });
+      return program(name, 'origin', listen, { ...members, backend, writeBack, swarm, castore: castore(name) });
     }),
     agents: plan.hostAddresses.map((host, index) => {
       const swarm = { host, ...(plan.degree === undefined ? {} : { wantedPeers: plan.degree }) };

@@ -9,7 +9,7 @@ import type { RemoteChild } from '../lib/remote-child.ts';
 import type { PreparedSwarm, Scene, SwarmEngine, SwarmProcess } from './engine.ts';
 import { CONTROL, type HostPull, hostName, originName } from './engine.ts';
 import type { HostCalls } from './host-calls.ts';
-import { warmHosts } from './settings.ts';
+import { sampleIntervalMs, warmHosts } from './settings.ts';
 import { type ConfigOverride, type PlannedProgram, planPrograms } from './shoal-config.ts';
 import { ShoalProgram } from './shoal-programs.ts';
 
@@ -103,28 +103,29 @@ class ShoalSwarm implements PreparedSwarm {
     await Promise.all(all.map((member) => this.#untilReady(member)));
   }
 
-  /** Has all hosts pull another blob, so that code is compiled, and memory is there, before the clock starts. */
+  /** Has all hosts pull other blobs, so that code is compiled, and memory is there, before the clock starts. */
   async warmUp(): Promise<void> {
     const { settings, workbench } = this.#scene;
-    if (settings.warmUpBytes === 0) return;
-    const folder = join(workbench.directory, 'warm-up');
-    await mkdir(folder);
-    const blob = await makeRandomBlob(folder, settings.warmUpBytes);
-    await this.#push(blob);
     const hosts = this.#agents.map((_, host) => host);
-    await Promise.all(hosts.map((host) => this.#pull(host, blob, monotonicMs())));
-    await Promise.all(hosts.map((host) => this.committed(host)));
+    for (let index = 0; index < settings.warmUp.blobs; index++) {
+      const folder = join(workbench.directory, `warm-up-${index}`);
+      await mkdir(folder);
+      const blob = await makeRandomBlob(folder, settings.warmUp.bytes);
+      await this.#push(blob);
+      await Promise.all(hosts.map((host) => this.#pull(host, blob, monotonicMs())));
+      await Promise.all(hosts.map((host) => this.committed(host)));
+    }
   }
 
   /** Pushes the blob, lets the warm hosts pull it, and waits until the backend has it and the tracker knows of it. */
   async share(): Promise<void> {
     const { blob, settings } = this.#scene;
     const [tracker] = this.#control;
+    const known = () => this.#sumOf([tracker!], ['shoal_tracker_swarms']);
+    const before = await known();
     await this.#push(blob);
     await Promise.all(warmHosts(settings).map((host) => this.pull(host, monotonicMs())));
-    await this.#until('the tracker knows of the blob', async () => {
-      return (await this.#sumOf([tracker!], ['shoal_tracker_swarms'])) > 0;
-    });
+    await this.#until('the tracker knows of the blob', async () => (await known()) > before);
   }
 
   pull(host: number, atMs: number): Promise<HostPull> {
@@ -145,7 +146,8 @@ class ShoalSwarm implements PreparedSwarm {
     const { deadlineMs } = this.#scene;
     // Later than the run gives up: then the host counts as unfinished.
     const timeoutMs = deadlineMs + 10_000;
-    const params = { base: planned.url, repository: REPOSITORY, digest: blob.digest, token: this.#token };
+    const sampleMs = sampleIntervalMs(this.#scene.settings);
+    const params = { base: planned.url, repository: REPOSITORY, digest: blob.digest, token: this.#token, sampleMs };
     try {
       return await client.call('pull', { ...params, atMs, timeoutMs });
     } catch (cause) {

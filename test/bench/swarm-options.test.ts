@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { BenchUsageError } from '../../bench/lib/errors.ts';
 import { swarmCases } from '../../bench/swarm/cases.ts';
-import { parseEngine, parseKill, parseSlow, parseSwarmOptions } from '../../bench/swarm/options.ts';
+import { parseEngine, parseKill, parseSlow, parseSwarmOptions, parseWarmUp } from '../../bench/swarm/options.ts';
 import { planOf } from '../../bench/swarm/plan.ts';
 import { dialPlan } from '../../bench/swarm/random-graph.ts';
 import {
@@ -10,6 +10,7 @@ import {
   defaultSettings,
   killedHosts,
   measuredHosts,
+  sampleIntervalMs,
   startOffsetMs,
   warmHosts,
 } from '../../bench/swarm/settings.ts';
@@ -97,6 +98,19 @@ describe('the command line of bench:swarm', () => {
 });
 
 describe('the plan', () => {
+  it('reads how many blobs are pulled before the clock starts', () => {
+    expect(parseWarmUp('32MiB')).toEqual({ blobs: 1, bytes: 32 * 2 ** 20 });
+    expect(parseWarmUp('8x1kB')).toEqual({ blobs: 8, bytes: 1000 });
+    expect(parseWarmUp('none').blobs).toBe(0);
+    for (const wrong of ['0x1MiB', '2x', 'x1MiB', '2x3x1MiB', 'some']) expect(() => parseWarmUp(wrong)).toThrow();
+  });
+
+  it('asks an agent how far it is some forty times, and never more often than every 250 ms', () => {
+    expect(sampleIntervalMs(defaultSettings)).toBeCloseTo(268, 0);
+    expect(sampleIntervalMs({ ...defaultSettings, rate: 20e6 })).toBeCloseTo(671, 0);
+    expect(sampleIntervalMs({ ...defaultSettings, rate: undefined })).toBe(250);
+  });
+
   it('has every named case, and each different swarm once', () => {
     const plan = planOf(parse('--case all'));
     expect(plan.cases.map(({ name }) => name)).toEqual(Object.keys(swarmCases));

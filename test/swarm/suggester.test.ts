@@ -226,6 +226,38 @@ describe('Suggester', () => {
     expect(opened[1]).toBeGreaterThanOrEqual(20);
   });
 
+  it('opens no more to all together than the uplink carries in a moment, and to all in turn', () => {
+    const wires = 24;
+    const pieceMs = 25;
+    const suggester = makeSuggester(4_000);
+    for (let peer = 0; peer < wires; peer++) suggester.peerJoined(peer);
+    // One uplink: what was asked for first is sent first, and the peer tells a moment later that it has it.
+    const sent: { atMs: number; peer: number; piece: number }[] = [];
+    const perPeer = new Array<number>(wires).fill(0);
+    let freeAtMs = 0;
+    let nowMs = 0;
+    let idleMs = 0;
+    let longestMs = 0;
+    for (let step = 0; step < 2_000; step++) {
+      for (const [peer, piece] of take(suggester)) {
+        idleMs += Math.max(0, nowMs - freeAtMs);
+        freeAtMs = Math.max(freeAtMs, nowMs) + pieceMs;
+        if (step > 1_000) longestMs = Math.max(longestMs, freeAtMs - nowMs);
+        sent.push({ atMs: freeAtMs + 10, peer, piece });
+        perPeer[peer]!++;
+      }
+      const next = sent.shift()!;
+      nowMs = next.atMs;
+      suggester.advance(nowMs);
+      suggester.peerHas(next.peer, next.piece);
+      // The others get it from there.
+      for (let peer = 0; peer < wires; peer++) suggester.peerHas(peer, next.piece);
+    }
+    expect(idleMs).toBeLessThan(100);
+    expect(longestMs).toBeLessThan(400);
+    expect(Math.min(...perPeer)).toBeGreaterThan(0.8 * Math.max(...perPeer));
+  });
+
   it.each([-1, 10, 2 ** 31 - 1])('ignores piece %i of ten', (piece) => {
     const suggester = makeSuggester(10);
     suggester.peerJoined(0);

@@ -2,6 +2,7 @@ import { CommandBuffer, SUGGEST } from './command-buffer.ts';
 import { hasBit, maskOfWord, setBit, wordOfBitfield } from './piece-bits.ts';
 import { ROOM, SuggestedPeer } from './suggested-peer.ts';
 import { SuggestedPeers } from './suggested-peers.ts';
+import { SuggestionBudget } from './suggestion-budget.ts';
 import { NO_OWNER, UnseenPieces } from './unseen-pieces.ts';
 import { WatchQueue } from './watch-queue.ts';
 
@@ -15,6 +16,7 @@ import { WatchQueue } from './watch-queue.ts';
  *
  * - a piece that a neighbour has, or that was suggested already, is not suggested; seeders do not count;
  * - one suggestion a wire is open at first, then two, each until the peer has the piece; more while they do not wait for each other;
+ * - all wires together have as many open as the uplink carries in a moment, whoever is next in turn gets the next one;
  * - a peer that is slow to get pieces, or to pass them on, gets one at a time, the next when the last has spread, and
  *   none of the last ones;
  * - a piece that fewer than two peers have some time after it was suggested is suggested to a faster one too;
@@ -31,8 +33,9 @@ export class Suggester {
   readonly #peers = new SuggestedPeers();
   readonly #unseen: UnseenPieces;
   readonly #watched = new WatchQueue();
+  readonly #budget = new SuggestionBudget();
   #nowMs: number;
-  /** Whether pieces wait for the foremost peer, and who got one last since they do. */
+  /** Whether pieces wait for the foremost peer, or for the uplink, and who got one last since they do. */
   #heldBack = false;
   #turn = 0;
   /** When a piece was last seen that another origin handed out. */
@@ -122,19 +125,23 @@ export class Suggester {
       const peer = this.#peers.get(slot);
       if (peer === undefined) continue;
       while (peer.open > 0 && this.#nowMs - peer.openedAtMs(0) > this.#limits.forgetMs) this.#withdraw(peer, 0);
-      this.#fill(peer);
+      if (!this.#heldBack) this.#fill(peer);
     }
+    if (this.#heldBack) this.#fillInTurn();
   }
 
   /** A suggested piece has reached its peer. */
   #returned(peer: SuggestedPeer, index: number): void {
-    peer.onTurnaround(this.#nowMs - peer.openedAtMs(index), this.#limits);
+    const tookMs = this.#nowMs - peer.openedAtMs(index);
+    peer.onTurnaround(tookMs, this.#limits);
+    this.#budget.onTurnaround(tookMs, this.#nowMs);
     this.#close(peer, index);
   }
 
   /** A suggestion is not open any more. */
   #close(peer: SuggestedPeer, index: number): void {
     peer.removeAt(index);
+    this.#budget.open--;
     if (peer.behind) this.#peers.openBehind--;
   }
 
@@ -219,6 +226,7 @@ export class Suggester {
 
   #suggest(peer: SuggestedPeer, piece: number): void {
     peer.add(piece, this.#nowMs);
+    this.#budget.open++;
     peer.suggestedAtMs = this.#nowMs;
     if (peer.behind) this.#peers.openBehind++;
     peer.unspread++;
@@ -258,7 +266,7 @@ export class Suggester {
     if (rescued >= 0) return rescued;
     const own = this.#unseen.nextOwn();
     const ahead = own < 0 ? 0 : this.#unseen.ownBefore(own) - this.#peers.foremostOwn;
-    this.#heldBack = ahead > this.#aheadMost();
+    this.#heldBack = ahead > this.#aheadMost() || this.#budget.spent;
     if (this.#heldBack) return -1;
     return own >= 0 ? own : this.#unseen.farOther(this.#limits.rescuePieces);
   }

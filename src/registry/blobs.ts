@@ -1,5 +1,6 @@
 import {
   BlobNotFoundError,
+  type ByteRange,
   type Digest,
   InvalidRangeError,
   mediaTypes,
@@ -12,6 +13,7 @@ import { entityTagOf, namesEntity } from './conditional.ts';
 import { type Answer, callContext, type Exchange, headerOf } from './exchange.ts';
 import { parseRange, type RequestedRange } from './http-range.ts';
 import { findBlob, orUndefined, type StoredBlob } from './links.ts';
+import { multipartRanges } from './multipart-ranges.ts';
 
 /** What a digest names never changes. */
 const BLOB_MAX_AGE_SECONDS = 31_536_000;
@@ -50,6 +52,7 @@ async function blobAnswer(
   const { sizeBytes } = blob;
   const asked = rangeAsked(exchange, digest, sizeBytes);
   if (asked.kind === 'unsatisfiable') throw unsatisfiable(exchange, sizeBytes);
+  if (asked.kind === 'parts') return partsAnswer(exchange, repository, { ...found, ranges: asked.ranges });
   const { offset, length } = asked.kind === 'part' ? asked.range : { offset: 0, length: sizeBytes };
   const headers = {
     ...found.headers,
@@ -65,6 +68,32 @@ async function blobAnswer(
   const runs = verified === undefined ? takeLentRuns(source) : undefined;
   if (runs !== undefined) return { status, headers, lent: { stream: source, runs, lengthBytes: length } };
   return { status, headers, body: checkedBody(source, { lengthBytes: length, digest: verified }) };
+}
+
+/** Several parts in one answer, as clients ask for that fetch the changed files of a layer only (zstd:chunked). */
+function partsAnswer(
+  exchange: Exchange,
+  repository: Repository,
+  found: {
+    readonly blob: StoredBlob;
+    readonly headers: Record<string, string>;
+    readonly ranges: readonly ByteRange[];
+  },
+): Answer {
+  const { blob, ranges } = found;
+  const { contentType, lengthBytes, body } = multipartRanges(ranges, blob.sizeBytes);
+  const headers = {
+    ...found.headers,
+    'accept-ranges': 'bytes',
+    'content-type': contentType,
+    'content-length': lengthBytes,
+  };
+  if (exchange.method === 'HEAD') return { status: 206, headers };
+  const open = async (range: ByteRange) => {
+    const source = await exchange.driver.reader(blob.path, range, callContext(exchange, repository));
+    return checkedBody(source, { lengthBytes: range.length, digest: undefined });
+  };
+  return { status: 206, headers, body: body(open) };
 }
 
 function unsatisfiable({ reply }: Exchange, sizeBytes: number): InvalidRangeError {

@@ -182,6 +182,20 @@ describe('a registry whose storage gives other bytes than it has taken', () => {
     expect(Buffer.concat(received).length).toBeLessThan(blob.length);
   });
 
+  it('breaks off an answer of several parts at the one that is not whole, and closes what it reads', async () => {
+    const opened: Readable[] = [];
+    const memory = await storedBlob();
+    const reader: StorageDriver['reader'] = async (_path, { offset, length = 0 } = { offset: 0 }) => {
+      const source = Readable.from(slices(blob.subarray(offset, offset + (offset === 0 ? length : length - 1))));
+      opened.push(source);
+      return source;
+    };
+    const { client } = await serveRegistry(wrapDriver(memory, { reader }));
+    const headers = { range: 'bytes=0-99,1000-200000,250000-' };
+    await expect(client.call('GET', `/v2/a/blobs/${digest}`, { headers })).rejects.toThrow();
+    expect(opened.map(({ destroyed }) => destroyed)).toEqual([true, true]);
+  });
+
   it('answers with an error that nobody keeps when the first byte fails', async () => {
     const reader = async () => Readable.from(failing());
     const { client } = await serveRegistry(wrapDriver(await storedBlob(), { reader }));

@@ -29,13 +29,30 @@ describe('parseRange', () => {
     'bytes',
     'bytes=',
     'bytes=-',
-    'bytes=0-1,3-4',
+    'bytes=0-1,',
+    'bytes=0-1,x',
+    'bytes=0-1,9-0',
+    'bytes=0-59,40-99',
+    `bytes=${'0-0,'.repeat(1_024)}0-0`,
     'bytes=x-y',
     'items=0-1',
     '0-1',
     'bytes=+1-2',
   ])('ignores %s', (header) => {
     expect(parseRange(header, 100)).toEqual({ kind: 'whole' });
+  });
+
+  it('reads several ranges, in their order, without those that lie outside', () => {
+    expect(parseRange('bytes=20-29, -5,0-9 , 100-', 100)).toEqual({
+      kind: 'parts',
+      ranges: [
+        { offset: 20, length: 10 },
+        { offset: 95, length: 5 },
+        { offset: 0, length: 10 },
+      ],
+    });
+    expect(parseRange('bytes=100-,0-9', 100)).toEqual({ kind: 'part', range: { offset: 0, length: 10 } });
+    expect(parseRange('bytes=100-,200-300', 100)).toEqual({ kind: 'unsatisfiable' });
   });
 
   it('ignores every range of an empty blob', () => {
@@ -63,7 +80,7 @@ describe('parseRange', () => {
   it('never fails on any text', () => {
     fc.assert(
       fc.property(fc.string(), fc.nat(), (text, size) => {
-        expect(['whole', 'part', 'unsatisfiable']).toContain(parseRange(`bytes=${text}`, size).kind);
+        expect(['whole', 'part', 'parts', 'unsatisfiable']).toContain(parseRange(`bytes=${text}`, size).kind);
       }),
     );
   });

@@ -40,6 +40,12 @@ export const BuildIndexConfigSchema = Type.Object(
       description:
         'Base URLs of all origins, such as `http://10.0.0.5:15002`: manifests and lengths are asked of them.',
     }),
+    indexes: Type.Union([Type.Literal('strict'), Type.Literal('lenient')], {
+      default: 'strict',
+      description:
+        'Whether a tag may point at an index whose manifests are not all in its repository: `strict`, it may not; or ' +
+        "`lenient`, as the proxies' `registry.indexes`.",
+    }),
   },
   { additionalProperties: false, default: {}, description: 'The build-index: tags, links and referrers.' },
 );

@@ -40,7 +40,7 @@ export class BuildIndexServer implements AsyncDisposable {
 
   /** Starts to listen; the caller closes the server. @throws ConfigError when the port is taken */
   static async start(config: BuildIndexConfig, deps: BuildIndexServerDeps): Promise<BuildIndexServer> {
-    const app = compose(deps);
+    const app = compose(config, deps);
     try {
       return new BuildIndexServer(app, await listen(app, 'build-index', config.listen));
     } catch (error) {
@@ -64,11 +64,11 @@ export class BuildIndexServer implements AsyncDisposable {
   }
 }
 
-function compose(deps: BuildIndexServerDeps): FastifyInstance {
+function compose({ indexes }: BuildIndexConfig, deps: BuildIndexServerDeps): FastifyInstance {
   const { logger, clusterToken, origins, clock = systemClock } = deps;
   const files = new BackendFiles({ driver: deps.backend });
   const locks = new KeyedLock();
-  const tags = new Tags({ files, origins, locks, tagLocks: new KeyedLock(), logger });
+  const tags = new Tags({ files, origins, locks, tagLocks: new KeyedLock(), indexes, logger });
   const referrers = new Referrers({ files, locks });
   const app = createService({
     role: 'build-index',

@@ -28,6 +28,8 @@ export interface TagsDeps {
   readonly locks: KeyedLock;
   /** By repository and tag. */
   readonly tagLocks: KeyedLock;
+  /** Whether the manifests of an index have to be in its repository. */
+  readonly indexes: 'strict' | 'lenient';
   readonly logger: Logger;
 }
 
@@ -135,7 +137,8 @@ export class Tags {
     manifest: Manifest,
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const required = new Set(requiredDescriptors(manifest).map((entry) => entry.digest));
+    const lenient = manifest.kind === 'index' && this.#deps.indexes === 'lenient';
+    const required = new Set(lenient ? [] : requiredDescriptors(manifest).map((entry) => entry.digest));
     const children = new Set(manifest.manifests.map((entry) => entry.digest));
     const found = mapAhead([digest, ...required], async (one) => {
       const revision = one === digest || children.has(one);

@@ -3,7 +3,7 @@ import Type, { type Static } from 'typebox';
 import { LogConfigSchema, registryListenSchema } from '../config/index.ts';
 import { defaultDriverFactory } from '../driver/index.ts';
 import { closing, createService, RegistryProgram } from '../http/index.ts';
-import { registerRegistry } from '../registry/index.ts';
+import { RegistryConfigSchema, registerRegistry, registryOptionsOf } from '../registry/index.ts';
 import { defineRole } from './role.ts';
 
 /** All settings of `shoal registry`. */
@@ -15,6 +15,7 @@ const schema = Type.Object(
       default: {},
       description: 'Parameters of that driver, as its own page lists them.',
     }),
+    registry: RegistryConfigSchema,
     log: LogConfigSchema,
   },
   { additionalProperties: false },
@@ -31,7 +32,7 @@ export const registryRole = defineRole<Static<typeof schema>>({
       const clusterToken = randomBytes(32).toString('hex');
       const ready = async () => void (await driver.stat('/'));
       const app = createService({ role: 'registry', clusterToken, logger, metrics, ready, tls: config.listen.tls });
-      await registerRegistry(app, { driver, logger, metrics });
+      await registerRegistry(app, { driver, logger, metrics, ...registryOptionsOf(config.registry) });
       return app;
     }),
 });

@@ -9,7 +9,7 @@ import { readyWhenAnswered } from '../health/index.ts';
 import { closing, createService } from '../http/index.ts';
 import { addStoreMetrics } from '../metrics/index.ts';
 import { OriginCluster } from '../origin/client.ts';
-import { registerRegistry } from '../registry/index.ts';
+import { registerRegistry, registryOptionsOf } from '../registry/index.ts';
 import { ReadWriteTransferer } from '../transfer/index.ts';
 import type { ProxyConfig } from './config.ts';
 
@@ -51,6 +51,6 @@ export async function composeProxy(
     ]),
     tls: config.listen.tls,
   });
-  await registerRegistry(app, { driver, logger, metrics });
+  await registerRegistry(app, { driver, logger, metrics, ...registryOptionsOf(config.registry) });
   return app;
 }

@@ -7,6 +7,7 @@ import {
   urlSchema,
   urlsSchema,
 } from '../config/index.ts';
+import { RegistryConfigSchema } from '../registry/index.ts';
 import { ReadWriteTransferConfigSchema } from '../transfer/index.ts';
 
 /** Settings of a proxy. */
@@ -18,6 +19,7 @@ export const ProxyConfigSchema = Type.Object(
     origins: urlsSchema('http://localhost:15002', 'Base URLs of all origins.'),
     buildIndex: urlSchema('http://localhost:15004', 'Base URL of the build-index, which keeps tags and links.'),
     transfer: ReadWriteTransferConfigSchema,
+    registry: RegistryConfigSchema,
     log: LogConfigSchema,
   },
   { additionalProperties: false, description: 'A proxy: the registry that people and CI push to.' },

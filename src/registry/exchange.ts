@@ -15,6 +15,8 @@ export interface RegistryParts {
   readonly baseUrl: string;
   /** Whether whole blobs are hashed while they are sent, because the driver does not verify what it gives. */
   readonly verifyReads: boolean;
+  /** Whether an index may name manifests that are not in its repository. */
+  readonly indexes: 'strict' | 'lenient';
   /** A body without a byte for this long is given up. */
   readonly idleTimeoutMs: number;
 }

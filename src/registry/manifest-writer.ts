@@ -74,11 +74,13 @@ function mediaTypeSent({ request }: Exchange): string | undefined {
 }
 
 async function checkParts(exchange: Exchange, repository: Repository, manifest: Manifest): Promise<void> {
-  const kind = manifest.kind === 'index' ? 'revision' : 'layer';
+  if (manifest.kind === 'index' && exchange.indexes === 'lenient') return;
+  // Build tools write indexes of layers as their cache; distribution takes both kinds of links, too.
+  const kinds = manifest.kind === 'index' ? (['revision', 'layer'] as const) : (['layer'] as const);
   const needed = [...new Set(requiredDescriptors(manifest).map((descriptor: Descriptor) => descriptor.digest))];
   const context = { ...callContext(exchange), repository };
   const found = await mapConcurrently(needed, LOOKUP_CONCURRENCY, (digest) =>
-    findBlob(exchange.driver, [kind], digest, context),
+    findBlob(exchange.driver, kinds, digest, context),
   );
   const missing = needed.filter((_digest, position) => found[position] === undefined);
   if (missing.length === 0) return;

@@ -31,6 +31,8 @@ export interface RegistryOptions {
   readonly logger: Logger;
   /** Set on a registry that takes no writes: each of them answers 405 with this message, which says where to write. */
   readonly readOnly?: { readonly message: string } | undefined;
+  /** Whether the manifests that an index names have to be in its repository. Default: `strict`, they have to. */
+  readonly indexes?: 'strict' | 'lenient' | undefined;
   readonly uploads?: UploadOptions | undefined;
   /**
    * What stands before the path in every `Location`, without a slash at the end, such as `https://registry.example`.
@@ -113,6 +115,7 @@ function makeParts(options: RegistryOptions): RegistryParts {
     driver,
     logger,
     baseUrl: options.baseUrl ?? '',
+    indexes: options.indexes ?? 'strict',
     verifyReads: options.verifyReads ?? !driver.capabilities.verifiesBlobs,
     idleTimeoutMs,
     uploads: new UploadStore({

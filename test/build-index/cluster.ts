@@ -89,7 +89,11 @@ export interface TestBuildIndex {
 }
 
 export async function startBuildIndex(
-  options: { rootdirectory?: string; wrap?: (driver: StorageDriver) => StorageDriver } = {},
+  options: {
+    rootdirectory?: string;
+    wrap?: (driver: StorageDriver) => StorageDriver;
+    indexes?: 'strict' | 'lenient';
+  } = {},
 ): Promise<TestBuildIndex> {
   const rootdirectory = options.rootdirectory ?? (await makeTempDir());
   const driver = await defaultDriverFactory().create('filesystem', { rootdirectory });
@@ -100,7 +104,12 @@ export async function startBuildIndex(
   onTestFinished(() => origins.close());
   const metrics = new Registry();
   const server = await BuildIndexServer.start(
-    { listen: { host: '127.0.0.1', port: 0 }, backend: { driver: 'filesystem', parameters: {} }, origins: [] },
+    {
+      listen: { host: '127.0.0.1', port: 0 },
+      backend: { driver: 'filesystem', parameters: {} },
+      origins: [],
+      indexes: options.indexes ?? 'strict',
+    },
     { logger: testLogger(), metrics, clusterToken: CLUSTER_TOKEN, backend, origins },
   );
   onTestFinished(() => server.close());

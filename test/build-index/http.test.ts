@@ -192,6 +192,7 @@ describe('the server', () => {
         listen: { host: '127.0.0.1', port: server.port },
         backend: { driver: 'inmemory', parameters: {} },
         origins: [],
+        indexes: 'strict',
       },
       { logger: testLogger(), metrics: new Registry(), clusterToken: CLUSTER_TOKEN, backend, origins },
     );
@@ -203,6 +204,7 @@ describe('the server', () => {
     expect(Value.Default(BuildIndexConfigSchema, {})).toEqual({
       listen: { host: 'localhost', port: 15004 },
       backend: { driver: 'filesystem', parameters: {} },
+      indexes: 'strict',
       origins: [],
     });
   });
@@ -214,7 +216,12 @@ describe('the server', () => {
     { listen: { host: 'localhost', port: 70_000 } },
     { backend: { driver: '', parameters: {} } },
   ])('refuses the settings %j', (fault) => {
-    const good = { listen: { host: 'x', port: 1 }, backend: { driver: 'x', parameters: {} }, origins: ['http://x:1'] };
+    const good = {
+      listen: { host: 'x', port: 1 },
+      backend: { driver: 'x', parameters: {} },
+      origins: ['http://x:1'],
+      indexes: 'strict',
+    };
     expect(Value.Check(BuildIndexConfigSchema, good)).toBe(true);
     expect(Value.Check(BuildIndexConfigSchema, { ...good, ...fault })).toBe(false);
   });

@@ -110,6 +110,18 @@ describe('setting a tag', () => {
     expect(await client.getTag(repository, tag)).toBe(index);
   });
 
+  it('asks for the index alone when it is lenient, and still for all of an image', async () => {
+    const { client, origin } = await startBuildIndex({ indexes: 'lenient' });
+    const child = addImage(origin, 'child');
+    const index = addIndex(origin, [child.manifest]);
+    expect(await missingOf(client.putTag(repository, tag, index))).toEqual([index]);
+    await client.link(repository, 'revision', index);
+    await client.putTag(repository, tag, index);
+    expect(await client.getTag(repository, tag)).toBe(index);
+    await client.link(repository, 'revision', child.manifest);
+    expect(await missingOf(client.putTag(repository, tag, child.manifest))).toHaveLength(1 + child.layers.length);
+  });
+
   it('does not ask for a subject, nor for layers that stay elsewhere', async () => {
     const { client, origin } = await startBuildIndex();
     const config = addBlob(origin, '{}');

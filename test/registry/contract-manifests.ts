@@ -107,16 +107,24 @@ export function manifestContract(name: string, makeRegistry: MakeRegistry): void
       expect((await client.call('GET', `/v2/a/b/manifests/${digest}`)).status).toBe(404);
     });
 
-    it('wants the children of an index as manifests of the repository', async () => {
+    it('wants the children of an index in the repository', async () => {
       const { client } = await makeRegistry();
       const child = await client.imageOf('a/b', 'child');
       const bytes = Buffer.from(JSON.stringify(child));
-      // As a blob it is there, but not as a manifest.
-      await client.putBlob('a/b', bytes);
       const index = indexOf([descriptorOf(mediaTypes.ociManifest, bytes)]);
+      await client.putBlob('elsewhere', bytes);
       expect((await client.putManifest('a/b', 'v1', index)).codes).toEqual(['MANIFEST_BLOB_UNKNOWN']);
       await client.putManifest('a/b', hashBytes(bytes), child);
       expect((await client.putManifest('a/b', 'v1', index)).status).toBe(201);
+    });
+
+    it('takes an index of layers, as build tools write for their cache', async () => {
+      const { client } = await makeRegistry();
+      const layer = bytesOf('cached layer', 100);
+      await client.putBlob('a/b', layer);
+      const index = indexOf([descriptorOf(mediaTypes.ociLayerTar, layer)]);
+      expect((await client.putManifest('a/b', 'cache', index)).status).toBe(201);
+      expect((await client.call('GET', '/v2/a/b/manifests/cache')).status).toBe(200);
     });
 
     it('refuses a blob that has been deleted from the repository', async () => {

@@ -155,7 +155,7 @@ function buildCommand(): Command {
     .option('--warm <n>', 'so many hosts have the blob before', count(0))
     .option(
       '--warm-up <[n x]size>',
-      'other blobs, pulled before the clock starts: 8x10MiB (default: 32MiB); none',
+      'other blobs, pulled before the clock starts: 8x10MiB (default: 8x16MiB); none',
       parseWarmUp,
     )
     .option('--case <name>', `named settings and goals: all, ${names.join(', ')}`, parseCases)

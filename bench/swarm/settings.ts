@@ -42,7 +42,7 @@ export const defaultSettings: SwarmSettings = {
   sizeBytes: 64 * 2 ** 20,
   origins: 1,
   warm: 0,
-  warmUp: { blobs: 1, bytes: 32 * 2 ** 20 },
+  warmUp: { blobs: 8, bytes: 16 * 2 ** 20 },
 };
 
 /** More namespaces than this have not been tried, and the addresses are made for it. */

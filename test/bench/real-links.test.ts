@@ -81,7 +81,8 @@ describe.skipIf(!canMakeNetworks())('bench:swarm on real links', { timeout: 180_
     const out = join(directory, 'result.json');
     const work = join(directory, 'work');
     await mkdir(work);
-    const settings = ['--hosts', '2', '--rate', '20mbit', '--size', '1MiB', '--engine', 'shoal,webtorrent'];
+    const swarm = ['--hosts', '2', '--rate', '20mbit', '--size', '1MiB', '--warm-up', '2x1MiB'];
+    const settings = [...swarm, '--engine', 'shoal,webtorrent'];
     const { child, said, exited } = start(swarmBench, work, [...settings, '--json', '--out', out]);
     const [status] = await exited;
     expect(said.errors).toContain('written to');

@@ -71,7 +71,7 @@ async function blobAnswer(
 }
 
 /** Several parts in one answer, as clients ask for that fetch the changed files of a layer only (zstd:chunked). */
-function partsAnswer(
+async function partsAnswer(
   exchange: Exchange,
   repository: Repository,
   found: {
@@ -79,7 +79,7 @@ function partsAnswer(
     readonly headers: Record<string, string>;
     readonly ranges: readonly ByteRange[];
   },
-): Answer {
+): Promise<Answer> {
   const { blob, ranges } = found;
   const { contentType, lengthBytes, body } = multipartRanges(ranges, blob.sizeBytes);
   const headers = {
@@ -93,7 +93,7 @@ function partsAnswer(
     const source = await exchange.driver.reader(blob.path, range, callContext(exchange, repository));
     return checkedBody(source, { lengthBytes: range.length, digest: undefined });
   };
-  return { status: 206, headers, body: body(open) };
+  return { status: 206, headers, body: await body(open) };
 }
 
 function unsatisfiable({ reply }: Exchange, sizeBytes: number): InvalidRangeError {

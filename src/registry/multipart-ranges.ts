@@ -8,10 +8,11 @@ export interface MultipartRanges {
   /** Of the whole body, what stands between the parts included. */
   readonly lengthBytes: number;
   /**
-   * The body: each part is opened when the one before has been sent, so that one is open at a time. It fails when a part
-   * does; destroying it destroys the part that is open.
+   * The body. The first part is opened at once, so that a storage that does not answer is told in the head; each other when
+   * the one before has been sent, so that one is open at a time. It fails when a part does; destroying it destroys the
+   * part that is open. @throws what opening the first part throws
    */
-  body(open: (range: ByteRange) => Promise<Readable>): Readable;
+  body(open: (range: ByteRange) => Promise<Readable>): Promise<Readable>;
 }
 
 /** Lays out parts of a blob, in the order in which they were asked for; none of them is empty. */
@@ -27,16 +28,21 @@ export function multipartRanges(ranges: readonly ByteRange[], sizeBytes: number)
   });
   const end = Buffer.from(`\r\n--${boundary}--\r\n`);
   const lengthBytes = ranges.reduce((sum, { length }, index) => sum + heads[index]!.length + length, end.length);
-  async function* parts(open: (range: ByteRange) => Promise<Readable>): AsyncGenerator<Buffer> {
+  async function* parts(first: Readable, open: (range: ByteRange) => Promise<Readable>): AsyncGenerator<Buffer> {
     for (const [index, range] of ranges.entries()) {
       yield heads[index]!;
-      yield* (await open(range)) as AsyncIterable<Buffer>;
+      yield* (index === 0 ? first : await open(range)) as AsyncIterable<Buffer>;
     }
     yield end;
   }
   return {
     contentType: `multipart/byteranges; boundary=${boundary}`,
     lengthBytes,
-    body: (open) => Readable.from(parts(open), { objectMode: false }),
+    async body(open) {
+      const first = await open(ranges[0]!);
+      const body = Readable.from(parts(first, open), { objectMode: false });
+      // A body that nobody has begun to read does not run the code above to its end.
+      return body.once('close', () => first.destroy());
+    },
   };
 }

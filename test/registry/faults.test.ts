@@ -196,6 +196,13 @@ describe('a registry whose storage gives other bytes than it has taken', () => {
     expect(opened.map(({ destroyed }) => destroyed)).toEqual([true, true]);
   });
 
+  it('answers several ranges with an error while the storage does not answer', async () => {
+    const reader = () => Promise.reject(new StorageUnavailableError('s3', secret, 'timeout'));
+    const { client } = await serveRegistry(wrapDriver(await storedBlob(), { reader }));
+    const answer = await client.call('GET', `/v2/a/blobs/${digest}`, { headers: { range: 'bytes=0-9,20-29' } });
+    expect([answer.status, ...answer.codes]).toEqual([503, 'UNAVAILABLE']);
+  });
+
   it('answers with an error that nobody keeps when the first byte fails', async () => {
     const reader = async () => Readable.from(failing());
     const { client } = await serveRegistry(wrapDriver(await storedBlob(), { reader }));

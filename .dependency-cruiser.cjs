@@ -51,10 +51,22 @@ module.exports = {
       folder('castore'),
       folder('transfer'),
     ]),
+    only('access-needs-registry', folder('access'), [folder('core'), '^src/registry/index\\.ts$']),
     only('registry-needs-driver', folder('registry'), [
       folder('core'),
       '^src/driver/index\\.ts$',
       folder('pathparser'),
+    ]),
+    only('gc-needs-driver', folder('gc'), [
+      folder('core'),
+      '^src/driver/index\\.ts$',
+      folder('pathparser'),
+      folder('metrics'),
+    ]),
+    only('notifications-need-events', folder('notifications'), [
+      folder('core'),
+      folder('config'),
+      '^src/registry/index\\.ts$',
     ]),
     only('transfer-needs', folder('transfer'), [
       folder('core'),
@@ -67,7 +79,9 @@ module.exports = {
       name: 'only-cli-composes-programs',
       comment: 'A program never imports another program past its protocol and client.',
       severity: 'error',
-      from: { path: '^src/(tracker|origin|build-index|proxy|agent|registry|transfer|swarm|castore|driver)/' },
+      from: {
+        path: '^src/(tracker|origin|build-index|proxy|agent|registry|access|notifications|gc|transfer|swarm|castore|driver)/',
+      },
       to: { path: '^src/cli/' },
     },
     { name: 'no-dev-in-src', severity: 'error', from: { path: '^src' }, to: { dependencyTypes: ['npm-dev'] } },

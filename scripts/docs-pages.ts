@@ -9,6 +9,7 @@ import { buildProgram } from '../src/cli/main.ts';
 import { allRoles, type RoleEntry } from '../src/cli/roles.ts';
 import { renderConfigReference } from '../src/config/index.ts';
 import { createMetrics } from '../src/metrics/index.ts';
+import { renderErrorTable } from '../src/registry/index.ts';
 
 const MADE = '<!-- Made by "node scripts/generate-docs.ts" from the code; change it there. -->';
 const HELP_WIDTH = 110;
@@ -19,6 +20,7 @@ export async function renderPages(): Promise<ReadonlyMap<string, string>> {
     ['configuration.md', await renderConfiguration()],
     ['commands.md', renderCommands()],
     ['metrics.md', await renderMetrics()],
+    ['errors.md', renderErrors()],
   ]);
 }
 
@@ -45,6 +47,26 @@ Secrets are in files, never in a configuration. Programs between each other carr
 not, so that an agent, proxy or registry on another address than loopback has to have \`listen.tls\`.
 
 ${renderConfigReference(sections)}`;
+}
+
+function renderErrors(): string {
+  return `# Errors of the registry API
+
+${MADE}
+
+Every error of \`/v2/\` has a body in the form of the OCI distribution specification:
+
+\`\`\`json
+{ "errors": [{ "code": "BLOB_UNKNOWN", "message": "the blob sha256:… is not in the repository team/app", "detail": {} }] }
+\`\`\`
+
+\`code\` and status are stable; \`message\` is for people and may change; \`detail\` is there when there are facts to act on.
+There is one entry, but for \`MANIFEST_BLOB_UNKNOWN\`, which has one for each digest that is missing, as \`detail.digest\`.
+An answer to \`HEAD\` has the status and no body. \`UNAVAILABLE\` with 503 carries \`Retry-After\`. Every answer carries
+\`X-Request-Id\`, which stands in the log beside what went wrong; \`UNKNOWN\` has it in \`detail.requestId\` too.
+
+${renderErrorTable()}
+`;
 }
 
 function sentence(text: string): string {
@@ -144,9 +166,12 @@ function smallestConfig(role: string, folder: string): Record<string, unknown> {
   const cluster = { tokenFile: join(folder, 'token') };
   const castore = { directory: join(folder, 'store') };
   const backend = { driver: 'filesystem', parameters };
+  const notifications = { directory: join(folder, 'notifications') };
   switch (role) {
     case 'registry':
-      return { listen, parameters };
+      return { listen, parameters, notifications };
+    case 'proxy':
+      return { listen, cluster, castore, notifications };
     case 'tracker':
       return { listen, cluster };
     case 'build-index':

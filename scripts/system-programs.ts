@@ -14,6 +14,7 @@ export interface SystemProgram {
 /** Every program that a test may ask for. */
 export const systemPrograms: readonly SystemProgram[] = [
   { command: 'skopeo', debianPackage: 'skopeo', tests: 'pushes and pulls with skopeo' },
+  { command: 'buildah', debianPackage: 'buildah', tests: 'images built and pushed with buildah' },
   { command: 'podman', debianPackage: 'podman', tests: 'pulls with podman' },
   { command: 'dockerd', debianPackage: 'docker.io', tests: 'pushes and pulls with Docker' },
   { command: 'containerd', debianPackage: 'containerd', tests: 'pulls with containerd' },
@@ -21,6 +22,8 @@ export const systemPrograms: readonly SystemProgram[] = [
   { command: 'umoci', debianPackage: 'umoci', tests: 'images made by another tool' },
   { command: 'debootstrap', debianPackage: 'debootstrap', tests: 'images of a real system' },
   { command: 'docker-registry', debianPackage: 'docker-registry', tests: 'folders shared with distribution; mirrors' },
+  { command: 'nginx', debianPackage: 'nginx-light', tests: 'blobs that nginx sends' },
+  { command: 'openssl', debianPackage: 'openssl', tests: 'certificates and keys' },
   { command: 'redis-server', debianPackage: 'redis-server', tests: "the tracker's Redis peer store" },
   { command: 'aria2c', debianPackage: 'aria2', tests: 'foreign BitTorrent clients' },
   { command: 'ip', debianPackage: 'iproute2', tests: 'hosts with addresses and link rates of their own' },

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
+import { openAccess } from '../access/index.ts';
 import { BuildIndexClient } from '../build-index/client.ts';
 import { openCaStore } from '../castore/index.ts';
 import { swarmSecretOf } from '../config/index.ts';
@@ -61,6 +62,7 @@ export async function composeAgent(
   parts.defer(() => transferer.close());
   const driver = newReadOnlyStorageDriver({ transferer, castore, proxyHint: config.proxyUrl });
   parts.defer(() => driver.close());
+  const access = config.access && parts.use(await openAccess(config.access, { logger, clock, fetch }));
   const app = createService({
     role: 'agent',
     clusterToken,
@@ -73,8 +75,9 @@ export async function composeAgent(
     ]),
     tls: config.listen.tls,
   });
+  deps.onReload?.(() => void app.reloadTls());
   const message = `this agent is read-only: push to ${config.proxyUrl}`;
-  await registerRegistry(app, { driver, logger, metrics, readOnly: { message } });
+  await registerRegistry(app, { driver, logger, metrics, access, readOnly: { message } });
   addStatisticsRoute(app, { swarm, transferer });
   return app;
 }

@@ -1,4 +1,5 @@
 import Type, { type Static } from 'typebox';
+import { AccessConfigSchema } from '../access/index.ts';
 import {
   ClusterConfigSchema,
   LogConfigSchema,
@@ -22,6 +23,7 @@ export const AgentConfigSchema = Type.Object(
     proxyUrl: urlSchema('http://localhost:15000', 'Where people push; named when somebody pushes here.'),
     swarm: SwarmConfigSchema,
     transfer: ReadOnlyTransferConfigSchema,
+    access: Type.Optional(AccessConfigSchema),
     log: LogConfigSchema,
   },
   { additionalProperties: false, description: 'An agent: the read-only registry of one host.' },

@@ -4,6 +4,7 @@ import type { Registry } from 'prom-client';
 import { type Clock, systemClock } from '../core/index.ts';
 import type { StorageDriver } from '../driver/index.ts';
 import { createService, listen } from '../http/index.ts';
+import { healingDriver } from '../registry/index.ts';
 import { BackendFiles } from './backend-files.ts';
 import type { BuildIndexConfig } from './config.ts';
 import { KeyedLock } from './keyed-lock.ts';
@@ -66,7 +67,7 @@ export class BuildIndexServer implements AsyncDisposable {
 
 function compose({ indexes }: BuildIndexConfig, deps: BuildIndexServerDeps): FastifyInstance {
   const { logger, clusterToken, origins, clock = systemClock } = deps;
-  const files = new BackendFiles({ driver: deps.backend });
+  const files = new BackendFiles({ driver: healingDriver(deps.backend) });
   const locks = new KeyedLock();
   const tags = new Tags({ files, origins, locks, tagLocks: new KeyedLock(), indexes, logger });
   const referrers = new Referrers({ files, locks });

@@ -42,6 +42,8 @@ export interface UploadInfo {
   readonly sizeBytes: number;
   /** When its bytes last grew, milliseconds since 1970. */
   readonly modifiedAtMs: number;
+  /** Whether a writer is open on it. */
+  readonly isBeingWritten: boolean;
 }
 
 /** Unfinished uploads. They survive a restart; an upload has one writer at a time. Ids are `[A-Za-z0-9_-]`, 1 to 128. */

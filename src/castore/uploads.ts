@@ -261,5 +261,6 @@ function notFound(id: string): UploadNotFoundError {
 }
 
 function infoOf(entry: UploadEntry): UploadInfo {
-  return { id: entry.id, sizeBytes: entry.sizeBytes, modifiedAtMs: entry.modifiedAtMs };
+  const { id, sizeBytes, modifiedAtMs, writer } = entry;
+  return { id, sizeBytes, modifiedAtMs, isBeingWritten: writer !== undefined };
 }

@@ -1,10 +1,22 @@
 import { randomBytes } from 'node:crypto';
 import Type, { type Static } from 'typebox';
+import { AccessConfigSchema, openAccess } from '../access/index.ts';
 import { LogConfigSchema, registryListenSchema } from '../config/index.ts';
+import { systemClock } from '../core/index.ts';
 import { defaultDriverFactory } from '../driver/index.ts';
+import { GcConfigSchema, startGarbageCollector } from '../gc/index.ts';
 import { closing, createService, RegistryProgram } from '../http/index.ts';
-import { RegistryConfigSchema, registerRegistry, registryOptionsOf } from '../registry/index.ts';
+import { NotificationsConfigSchema, notificationsOf } from '../notifications/index.ts';
+import {
+  driverUploads,
+  purgeOptionsOf,
+  RegistryConfigSchema,
+  registerRegistry,
+  registryOptionsOf,
+  startUploadPurge,
+} from '../registry/index.ts';
 import { defineRole } from './role.ts';
+import { readVersion } from './version.ts';
 
 /** All settings of `shoal registry`. */
 const schema = Type.Object(
@@ -16,6 +28,9 @@ const schema = Type.Object(
       description: 'Parameters of that driver, as its own page lists them.',
     }),
     registry: RegistryConfigSchema,
+    gc: GcConfigSchema,
+    access: Type.Optional(AccessConfigSchema),
+    notifications: Type.Optional(NotificationsConfigSchema),
     log: LogConfigSchema,
   },
   { additionalProperties: false },
@@ -25,14 +40,22 @@ const schema = Type.Object(
 export const registryRole = defineRole<Static<typeof schema>>({
   name: 'registry',
   schema,
-  start: (config, { logger, metrics }) =>
+  start: (config, { logger, metrics, onReload }) =>
     RegistryProgram.start('registry', config.listen, async (parts) => {
       const driver = closing(parts, await defaultDriverFactory().create(config.driver, config.parameters));
+      const access = config.access && parts.use(await openAccess(config.access, { logger, clock: systemClock, fetch }));
+      const tools = { logger, metrics, clock: systemClock, version: readVersion() };
+      const events = await notificationsOf(parts, config, tools);
       // It belongs to no cluster, so that nobody has the token of routes that are not public; there are none.
       const clusterToken = randomBytes(32).toString('hex');
       const ready = async () => void (await driver.stat('/'));
       const app = createService({ role: 'registry', clusterToken, logger, metrics, ready, tls: config.listen.tls });
-      await registerRegistry(app, { driver, logger, metrics, ...registryOptionsOf(config.registry) });
+      onReload(() => void app.reloadTls());
+      await registerRegistry(app, { driver, logger, metrics, access, events, ...registryOptionsOf(config.registry) });
+      parts.use(
+        startUploadPurge({ uploads: driverUploads(driver), logger, metrics, ...purgeOptionsOf(config.registry) }),
+      );
+      parts.use(startGarbageCollector(config.gc, { driver, logger, metrics, clock: systemClock }));
       return app;
     }),
 });

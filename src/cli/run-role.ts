@@ -52,7 +52,9 @@ async function start(role: Role, loaded: LoadedRole, logger: Logger, version: st
 async function reload(loaded: LoadedRole, logger: Logger): Promise<void> {
   try {
     await loaded.reload();
-    logger.info('the configuration has been read again; limits of the swarm follow it, the rest does after a restart');
+    logger.info(
+      'the configuration has been read again; limits of the swarm and certificates follow it, the rest does after a restart',
+    );
   } catch (error) {
     logger.error({ err: error }, 'the configuration cannot be read again; the former one stays');
   }

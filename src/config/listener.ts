@@ -4,8 +4,14 @@ import { ConfigError } from '../core/index.ts';
 /** PEM files of a server. */
 export const TlsConfigSchema = Type.Object(
   {
-    certFile: Type.String({ minLength: 1, description: 'PEM file with the certificate and those that vouch for it.' }),
-    keyFile: Type.String({ minLength: 1, description: 'PEM file with the private key of the certificate.' }),
+    certFile: Type.String({
+      minLength: 1,
+      description: 'PEM file with the certificate and those that vouch for it; read again when it changes.',
+    }),
+    keyFile: Type.String({
+      minLength: 1,
+      description: 'PEM file with the private key of the certificate; read again when it changes.',
+    }),
   },
   { additionalProperties: false, description: 'A certificate and its key make the listener HTTPS.' },
 );

@@ -42,7 +42,7 @@ type Json = { readonly [key: string]: unknown };
 export function parseManifest(bytes: Uint8Array, contentType?: string): Manifest {
   const document = parseJson(bytes);
   if (document['schemaVersion'] !== 2) {
-    throw invalid(`schemaVersion is ${JSON.stringify(document['schemaVersion'])}, expected 2`);
+    throw invalid(`schemaVersion is ${quoted(document['schemaVersion'])}, expected 2`);
   }
   const mediaType = mediaTypeOf(document, contentType);
   const isIndex = isIndexType(mediaType);
@@ -86,7 +86,7 @@ function parseJson(bytes: Uint8Array): Json {
 function mediaTypeOf(document: Json, contentType: string | undefined): string {
   const field = textField(document, 'mediaType');
   if (field !== undefined && contentType !== undefined && field !== contentType) {
-    throw invalid(`its mediaType field is "${field}", but it came as "${contentType}"`);
+    throw invalid(`its mediaType field is ${quoted(field)}, but it came as ${quoted(contentType)}`);
   }
   const known: readonly string[] = [
     mediaTypes.ociIndex,
@@ -116,7 +116,7 @@ function descriptor(value: unknown, place: string): Descriptor | undefined {
   if (digest === undefined) throw invalid(`"${place}.digest" is not a sha256 or sha512 digest`);
   const size = value['size'];
   if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
-    throw invalid(`"${place}.size" is ${JSON.stringify(size)}, expected a number of bytes`);
+    throw invalid(`"${place}.size" is ${quoted(size)}, expected a number of bytes`);
   }
   return { mediaType, digest, sizeBytes: size, nonDistributable: isNonDistributable(mediaType) };
 }
@@ -146,6 +146,13 @@ function required<T>(value: T | undefined, place: string): T {
 
 function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** A value as an error shows it: whatever somebody has sent, it stays short, and however deep, it is not walked through. */
+function quoted(value: unknown): string {
+  if (Array.isArray(value)) return 'an array';
+  if (isObject(value)) return 'an object';
+  return JSON.stringify(value)?.slice(0, 150) ?? 'missing';
 }
 
 function invalid(reason: string): InvalidManifestError {

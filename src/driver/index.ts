@@ -1,5 +1,6 @@
 export { alreadyValidated, validated } from './base.ts';
 export * from './conformance.ts';
+export { DelegatingDriver } from './delegating.ts';
 export * from './errors.ts';
 export * from './factory.ts';
 export { FilesystemParametersSchema } from './filesystem/index.ts';

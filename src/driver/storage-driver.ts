@@ -75,7 +75,10 @@ export interface StorageDriver extends AsyncDisposable {
 export interface CallContext {
   /** Ends the call early; it then throws the signal's reason. For a writer it counts while it is opened. */
   readonly signal?: AbortSignal;
-  /** The repository that a blob is read or written for; the p2p driver needs it, because a blob's path does not name one. */
+  /**
+   * The repository that a blob is read or written for; the p2p driver needs it, because a blob's path does not name one.
+   * Without it, it answers only whether it holds a blob at all, and how long that is.
+   */
   readonly repository?: Repository;
 }
 

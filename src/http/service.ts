@@ -1,17 +1,26 @@
-import { hash, timingSafeEqual } from 'node:crypto';
+import { hash, randomUUID, timingSafeEqual } from 'node:crypto';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
 import { createServer, isIP } from 'node:net';
+import type { Server } from 'node:tls';
 import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { BadRequestError, ConfigError, toWireError, UnauthorizedError } from '../core/index.ts';
 import { statusOf } from './error-status.ts';
+import { TlsCertificate, type TlsFiles } from './tls-files.ts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** Set on routes that answer without the cluster token. Every other route asks for it. */
     public?: true;
+  }
+  interface FastifyInstance {
+    /**
+     * Reads certificate and key again at once, for new connections; files that cannot be used are logged, and the former
+     * certificate stays. Does nothing on a server without TLS. Never rejects.
+     */
+    reloadTls(): Promise<void>;
   }
 }
 
@@ -25,14 +34,8 @@ export interface ServiceOptions {
   readonly metrics: Registry;
   /** What `/readyz` asks: resolves when the program can do its work, throws with the reason when it cannot. */
   readonly ready: (signal: AbortSignal) => Promise<void>;
-  /** A certificate and key make it HTTPS. */
+  /** A certificate and key make it HTTPS; they are read again when they change. */
   readonly tls?: TlsFiles | undefined;
-}
-
-/** PEM files of a server. */
-export interface TlsFiles {
-  readonly certFile: string;
-  readonly keyFile: string;
 }
 
 /** Announces of a host with thousands of swarms have to fit. */
@@ -45,8 +48,11 @@ const READINESS_TIMEOUT_MS = 3_000;
  * A fastify server with what every program has: the cluster token asked of all routes but public ones, errors as JSON
  * `{code, message, details}`, bodies other than JSON left as streams, and `/healthz`, `/readyz`, `/metrics`.
  * The caller listens with {@link listen} and closes it.
+ *
+ * @throws ConfigError when certificate or key cannot be used
  */
 export function createService(options: ServiceOptions): FastifyInstance {
+  const certificate = options.tls === undefined ? undefined : TlsCertificate.read(options.tls);
   const app = Fastify({
     loggerInstance: options.logger as never,
     logController: new LogController({ disableRequestLogging: true }),
@@ -55,11 +61,11 @@ export function createService(options: ServiceOptions): FastifyInstance {
     // Uploads may take hours; headers may not.
     requestTimeout: 0,
     http: { headersTimeout: 30_000 },
+    genReqId: requestIdOf,
     forceCloseConnections: true,
-    ...(options.tls === undefined
-      ? {}
-      : { https: { cert: readFileSync(options.tls.certFile), key: readFileSync(options.tls.keyFile) } }),
+    ...(certificate === undefined ? {} : { https: certificate.options }),
   } as object) as unknown as FastifyInstance;
+  followCertificate(app, certificate, options.logger);
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
   const expected = sha256(options.clusterToken);
   app.addHook('onRequest', (request, _reply, done) => {
@@ -80,6 +86,14 @@ export function createService(options: ServiceOptions): FastifyInstance {
   return app;
 }
 
+function followCertificate(app: FastifyInstance, certificate: TlsCertificate | undefined, logger: Logger): void {
+  // Where there is a certificate, fastify has made an HTTPS server.
+  const server = app.server as unknown as Server;
+  certificate?.follow(server, logger);
+  app.addHook('onClose', async () => certificate?.stop());
+  app.decorate('reloadTls', async () => certificate?.reload(server, logger));
+}
+
 function addHealthRoutes(app: FastifyInstance, options: ServiceOptions): void {
   const config = { public: true } as const;
   app.get('/healthz', { config }, async () => ({ role: options.role, status: 'alive' }));
@@ -95,6 +109,12 @@ function addHealthRoutes(app: FastifyInstance, options: ServiceOptions): void {
   app.get('/metrics', { config }, async (_request, reply) => {
     return reply.type(options.metrics.contentType).send(await options.metrics.metrics());
   });
+}
+
+/** The id that a proxy in front has given a request, as long as it can stand in a log; else a new one. */
+function requestIdOf({ headers }: IncomingMessage): string {
+  const given = headers['x-request-id'];
+  return typeof given === 'string' && /^[\w.:=-]{1,128}$/.test(given) ? given : randomUUID();
 }
 
 /** Why a request is refused; `undefined` when it carries the cluster token, whose SHA-256 is `expected`. */

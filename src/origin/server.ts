@@ -7,6 +7,7 @@ import type { CaStore } from '../castore/index.ts';
 import { type Clock, ConfigError, type Digest, UnavailableError } from '../core/index.ts';
 import type { StorageDriver } from '../driver/index.ts';
 import { createService, listen } from '../http/index.ts';
+import { healingDriver } from '../registry/index.ts';
 import type { Swarm } from '../swarm/index.ts';
 import { BackendBlobs } from './backend-blobs.ts';
 import { BlobMetainfo } from './blob-metainfo.ts';
@@ -163,7 +164,7 @@ function buildParts(
   const { replicaDelayMs } = config.writeBack;
   const metrics = createOriginMetrics(deps.metrics, () => queueFacts(jobs, clock));
   const backend = new BackendBlobs({
-    driver: deps.backend,
+    driver: healingDriver(deps.backend),
     writerId: createHash('sha256').update(made.members.selfUrl).digest('hex').slice(0, 16),
     onRead: (kind) => metrics.backendReads.inc({ kind }),
   });

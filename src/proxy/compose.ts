@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
+import { openAccess } from '../access/index.ts';
 import { BuildIndexClient } from '../build-index/client.ts';
 import { openCaStore } from '../castore/index.ts';
 import type { Clock } from '../core/index.ts';
@@ -8,10 +9,13 @@ import { newReadWriteStorageDriver } from '../driver/p2p/index.ts';
 import { readyWhenAnswered } from '../health/index.ts';
 import { closing, createService } from '../http/index.ts';
 import { addStoreMetrics } from '../metrics/index.ts';
+import { notificationsOf } from '../notifications/index.ts';
 import { OriginCluster } from '../origin/client.ts';
-import { registerRegistry, registryOptionsOf } from '../registry/index.ts';
+import { purgeOptionsOf, registerRegistry, registryOptionsOf, startUploadPurge } from '../registry/index.ts';
 import { ReadWriteTransferer } from '../transfer/index.ts';
 import type { ProxyConfig } from './config.ts';
+import { storeUploads } from './store-uploads.ts';
+import { UploadForwarding } from './upload-forwarding.ts';
 
 /** What a proxy is handed by whoever starts it. */
 export interface ProxyDeps {
@@ -20,6 +24,10 @@ export interface ProxyDeps {
   readonly metrics: Registry;
   readonly clusterToken: string;
   readonly clock: Clock;
+  /** Of Shoal. */
+  readonly version: string;
+  /** Asks to be told the configuration when it has been read again. */
+  readonly onReload?: (apply: (config: ProxyConfig) => void) => void;
 }
 
 /** Builds everything that a proxy is made of. What has to be closed is deferred on `parts`, in order. */
@@ -39,6 +47,8 @@ export async function composeProxy(
   parts.defer(() => transferer.close());
   const driver = newReadWriteStorageDriver({ transferer, castore });
   parts.defer(() => driver.close());
+  const access = config.access && parts.use(await openAccess(config.access, { logger, clock, fetch }));
+  const events = await notificationsOf(parts, config, deps);
   const app = createService({
     role: 'proxy',
     clusterToken,
@@ -51,6 +61,27 @@ export async function composeProxy(
     ]),
     tls: config.listen.tls,
   });
-  await registerRegistry(app, { driver, logger, metrics, ...registryOptionsOf(config.registry) });
+  deps.onReload?.(() => void app.reloadTls());
+  const forwarding = UploadForwarding.open(config, { clusterToken, logger, clock });
+  parts.defer(() => forwarding?.close());
+  const options = registryOptionsOf(config.registry);
+  await registerRegistry(app, {
+    driver,
+    logger,
+    metrics,
+    ...options,
+    uploads: { ...options.uploads, forwarder: forwarding, newUploadId: forwarding?.newUploadId },
+    events,
+    access: forwarding?.admitting(access) ?? access,
+  });
+  parts.use(
+    startUploadPurge({
+      uploads: storeUploads(castore.uploads),
+      logger,
+      metrics,
+      clock,
+      ...purgeOptionsOf(config.registry),
+    }),
+  );
   return app;
 }

@@ -1,5 +1,5 @@
 import { pipeline, type Readable, Transform, type TransformCallback } from 'node:stream';
-import { algorithmOf, type Digest, DigestHasher } from '../core/index.ts';
+import { algorithmOf, type Digest, DigestHasher, type LentRuns } from '../core/index.ts';
 import { BlobDamagedError } from './errors.ts';
 
 /** What the bytes of an answer have to be. */
@@ -54,6 +54,24 @@ export function checkedBody(source: Readable, expected: ExpectedBody): Readable 
   return pipeline(source, new BlobBody(expected), () => {
     // The error, if there is one, has destroyed the returned stream: whoever reads that deals with it.
   });
+}
+
+/**
+ * Lets runs of a whole blob through and fails at their end when their bytes have another digest. Whoever sends them keeps the
+ * run that completes the blob until then (`sendLent` does), so that a wrong answer breaks off.
+ */
+export async function* checkedRuns(runs: LentRuns, digest: Digest): LentRuns {
+  const hasher = new DigestHasher(algorithmOf(digest));
+  let lengthBytes = 0;
+  for await (const run of runs) {
+    for (const { bytes } of run) {
+      hasher.update(bytes);
+      lengthBytes += bytes.length;
+    }
+    yield run;
+  }
+  const got = hasher.digest();
+  if (got !== digest) throw damaged({ lengthBytes, digest }, `bytes with the digest ${got}`);
 }
 
 function damaged(expected: ExpectedBody, got: string): BlobDamagedError {

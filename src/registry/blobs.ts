@@ -1,25 +1,35 @@
 import {
+  algorithmOf,
   BlobNotFoundError,
   type ByteRange,
   type Digest,
+  hashBytes,
   InvalidRangeError,
   mediaTypes,
   type Repository,
   takeLentRuns,
 } from '../core/index.ts';
-import { formatPath } from '../pathparser/index.ts';
-import { checkedBody } from './blob-body.ts';
+import { checkedBody, checkedRuns } from './blob-body.ts';
 import { entityTagOf, namesEntity } from './conditional.ts';
+import { BlobDamagedError } from './errors.ts';
+import type { RegistryDeed } from './events.ts';
 import { type Answer, callContext, type Exchange, headerOf } from './exchange.ts';
 import { parseRange, type RequestedRange } from './http-range.ts';
-import { findBlob, orUndefined, type StoredBlob } from './links.ts';
+import { deleteLink, findBlob, findBlobContent, openBlob, type StoredBlob } from './links.ts';
 import { multipartRanges } from './multipart-ranges.ts';
+import type { BlobDelivery } from './offload.ts';
+import { SMALL_BLOB_BYTES } from './storage-cache.ts';
 
 /** What a digest names never changes. */
 const BLOB_MAX_AGE_SECONDS = 31_536_000;
 
 /** `GET HEAD DELETE /v2/<name>/blobs/<digest>`. */
-export async function handleBlob(exchange: Exchange, repository: Repository, digest: Digest): Promise<Answer> {
+export async function handleBlob(
+  exchange: Exchange,
+  repository: Repository,
+  digest: Digest,
+  delivery: BlobDelivery,
+): Promise<Answer> {
   if (exchange.method === 'DELETE') return deleteBlob(exchange, repository, digest);
   const context = { ...callContext(exchange), repository };
   // A manifest is a blob too: clients ask for its bytes here when `/manifests/` has refused them.
@@ -31,10 +41,13 @@ export async function handleBlob(exchange: Exchange, repository: Repository, dig
     'cache-control': `max-age=${BLOB_MAX_AGE_SECONDS}`,
   };
   if (namesEntity(headerOf(exchange.request, 'if-none-match'), digest)) return { status: 304, headers };
-  const url = await findRedirect(exchange, repository, blob);
-  // The URL is signed for a short time, so the answer that carries it must not be kept.
-  if (url !== undefined) return { status: 307, headers: { ...headers, location: url, 'cache-control': 'no-store' } };
-  return blobAnswer(exchange, repository, { digest, blob, headers });
+  const url = delivery.redirect ? await findRedirect(exchange, repository, blob) : undefined;
+  if (url !== undefined) {
+    // The URL is signed for a short time, so the answer that carries it must not be kept.
+    const redirect = { status: 307, headers: { ...headers, location: url, 'cache-control': 'no-store' } };
+    return exchange.method === 'HEAD' ? redirect : { ...redirect, deed: pullOf(repository, digest, blob) };
+  }
+  return blobAnswer(exchange, repository, { digest, blob, headers, offload: delivery.offload });
 }
 
 async function findRedirect(exchange: Exchange, repository: Repository, blob: StoredBlob): Promise<string | undefined> {
@@ -46,12 +59,22 @@ async function findRedirect(exchange: Exchange, repository: Repository, blob: St
 async function blobAnswer(
   exchange: Exchange,
   repository: Repository,
-  found: { readonly digest: Digest; readonly blob: StoredBlob; readonly headers: Record<string, string> },
+  found: {
+    readonly digest: Digest;
+    readonly blob: StoredBlob;
+    readonly headers: Record<string, string>;
+    readonly offload: BlobDelivery['offload'];
+  },
 ): Promise<Answer> {
   const { blob, digest } = found;
   const { sizeBytes } = blob;
   const asked = rangeAsked(exchange, digest, sizeBytes);
   if (asked.kind === 'unsatisfiable') throw unsatisfiable(exchange, sizeBytes);
+  if (found.offload !== undefined && exchange.method === 'GET') {
+    // Length and ranges are what the web server makes of the file, `Accept-Ranges` would come twice.
+    const handedOver = { ...found.headers, 'content-type': mediaTypes.octetStream, ...found.offload(blob.path) };
+    return { status: 200, headers: handedOver, deed: pullOf(repository, digest, blob) };
+  }
   if (asked.kind === 'parts') return partsAnswer(exchange, repository, { ...found, ranges: asked.ranges });
   const { offset, length } = asked.kind === 'part' ? asked.range : { offset: 0, length: sizeBytes };
   const headers = {
@@ -62,12 +85,38 @@ async function blobAnswer(
     ...(asked.kind === 'part' ? { 'content-range': `bytes ${offset}-${offset + length - 1}/${sizeBytes}` } : {}),
   };
   const status = asked.kind === 'part' ? 206 : 200;
-  if (exchange.method === 'HEAD' || length === 0) return { status, headers };
-  const source = await exchange.driver.reader(blob.path, { offset, length }, callContext(exchange, repository));
+  if (exchange.method === 'HEAD') return { status, headers };
+  const deed = pullOf(repository, digest, blob);
+  if (length === 0) return { status, headers, deed };
+  if (length === sizeBytes && sizeBytes <= SMALL_BLOB_BYTES) {
+    return { status, headers, deed, body: await readSmall(exchange, repository, blob) };
+  }
+  const source = await openBlob(exchange.driver, blob, { offset, length }, callContext(exchange, repository));
   const verified = exchange.verifyReads && length === sizeBytes ? blob.stored : undefined;
-  const runs = verified === undefined ? takeLentRuns(source) : undefined;
-  if (runs !== undefined) return { status, headers, lent: { stream: source, runs, lengthBytes: length } };
-  return { status, headers, body: checkedBody(source, { lengthBytes: length, digest: verified }) };
+  const lent = takeLentRuns(source);
+  if (lent !== undefined) {
+    const runs = verified === undefined ? lent : checkedRuns(lent, verified);
+    return { status, headers, deed, lent: { stream: source, runs, lengthBytes: length } };
+  }
+  return { status, headers, deed, body: checkedBody(source, { lengthBytes: length, digest: verified }) };
+}
+
+/** A small blob is read in one go: what is wrong with it comes out before its answer has begun. */
+async function readSmall(exchange: Exchange, repository: Repository, blob: StoredBlob): Promise<Buffer> {
+  const { stored, sizeBytes } = blob;
+  const bytes = await findBlobContent(exchange.driver, stored, callContext(exchange, repository));
+  if (bytes === undefined) throw unknownBlob(repository, stored);
+  if (bytes.length !== sizeBytes || (exchange.verifyReads && hashBytes(bytes, algorithmOf(stored)) !== stored)) {
+    throw new BlobDamagedError(`the storage gave other bytes than those of the blob ${stored}`, {
+      digest: stored,
+      sizeBytes: bytes.length,
+    });
+  }
+  return bytes;
+}
+
+function pullOf(repository: Repository, digest: Digest, { sizeBytes }: StoredBlob): RegistryDeed {
+  return { action: 'pull', kind: 'blob', repository, digest, mediaType: mediaTypes.octetStream, sizeBytes };
 }
 
 /** Several parts in one answer, as clients ask for that fetch the changed files of a layer only (zstd:chunked). */
@@ -75,6 +124,7 @@ async function partsAnswer(
   exchange: Exchange,
   repository: Repository,
   found: {
+    readonly digest: Digest;
     readonly blob: StoredBlob;
     readonly headers: Record<string, string>;
     readonly ranges: readonly ByteRange[];
@@ -90,10 +140,10 @@ async function partsAnswer(
   };
   if (exchange.method === 'HEAD') return { status: 206, headers };
   const open = async (range: ByteRange) => {
-    const source = await exchange.driver.reader(blob.path, range, callContext(exchange, repository));
+    const source = await openBlob(exchange.driver, blob, range, callContext(exchange, repository));
     return checkedBody(source, { lengthBytes: range.length, digest: undefined });
   };
-  return { status: 206, headers, body: await body(open) };
+  return { status: 206, headers, body: await body(open), deed: pullOf(repository, found.digest, blob) };
 }
 
 function unsatisfiable({ reply }: Exchange, sizeBytes: number): InvalidRangeError {
@@ -110,10 +160,9 @@ function rangeAsked({ request }: Exchange, digest: Digest, sizeBytes: number): R
 
 /** Takes a blob out of the repository; other repositories keep it, and its bytes stay for garbage collection. */
 async function deleteBlob(exchange: Exchange, repository: Repository, digest: Digest): Promise<Answer> {
-  const layer = formatPath({ kind: 'layer', repository, digest });
-  const removed = exchange.driver.delete(layer, callContext(exchange, repository)).then(() => true);
-  if ((await orUndefined(removed)) === undefined) throw unknownBlob(repository, digest);
-  return { status: 202 };
+  const context = { ...callContext(exchange), repository };
+  if (!(await deleteLink(exchange.driver, 'layer', digest, context))) throw unknownBlob(repository, digest);
+  return { status: 202, deed: { action: 'delete', kind: 'blob', repository, digest } };
 }
 
 function unknownBlob(repository: Repository, digest: Digest): BlobNotFoundError {

@@ -18,6 +18,8 @@ import {
 } from '../core/index.ts';
 import { PathNotFoundError, StorageFullError, StorageUnavailableError, UnsupportedError } from '../driver/index.ts';
 import {
+  AccessDeniedError,
+  AuthenticationRequiredError,
   ChunkSizeError,
   ManifestTooLargeError,
   ManifestUnknownError,
@@ -59,7 +61,7 @@ const RETRY_AFTER_SECONDS = '5';
 const storageAway = {
   code: 'UNAVAILABLE',
   status: 503,
-  message: 'the storage behind this registry does not answer now; try again later',
+  message: 'something that this registry leans on does not answer now; try again later',
   headers: { 'retry-after': RETRY_AFTER_SECONDS },
 } as const;
 
@@ -97,6 +99,19 @@ const rows: readonly ErrorRow[] = [
     code: 'SIZE_INVALID',
     status: 400,
     meaning: '`Content-Range`, `Content-Length` and body of a chunk contradict each other.',
+  },
+  {
+    error: AuthenticationRequiredError,
+    code: 'UNAUTHORIZED',
+    status: 401,
+    meaning:
+      'Nobody, or nobody who may do this, has said who they are; `WWW-Authenticate` tells how to log in, or what a token has to grant.',
+  },
+  {
+    error: AccessDeniedError,
+    code: 'DENIED',
+    status: 403,
+    meaning: 'Who is logged in may not do this.',
   },
   { error: BlobNotFoundError, code: 'BLOB_UNKNOWN', status: 404, meaning: 'The blob is not in this repository.' },
   {
@@ -186,6 +201,7 @@ const notFoundRows: Readonly<Record<RouteKind, { readonly code: string; readonly
   uploads: { code: 'BLOB_UPLOAD_UNKNOWN', message: 'the upload is not known to this registry' },
   upload: { code: 'BLOB_UPLOAD_UNKNOWN', message: 'the upload is not known to this registry' },
   referrers: { code: 'MANIFEST_UNKNOWN', message: 'the manifest is not in this repository' },
+  repository: { code: 'NAME_UNKNOWN', message: 'the repository is not known to this registry' },
 };
 
 const unknownRow = {
@@ -199,15 +215,17 @@ export interface Asked {
   readonly method: string;
   /** `undefined` when the path is none of the API. */
   readonly kind: RouteKind | undefined;
+  /** Told with errors whose reason stands in the log only. */
+  readonly requestId?: string;
 }
 
 /**
  * The only place where errors become HTTP statuses: what a client gets for `error` on what it asked.
  * What is not in the table becomes 500 `UNKNOWN`, and nothing of its text goes out.
  */
-export function answerError(error: unknown, { method, kind }: Asked): ErrorAnswer {
+export function answerError(error: unknown, { method, kind, requestId }: Asked): ErrorAnswer {
   // A client that reads has sent no bytes: then it is the storage that gave other ones.
-  if (error instanceof DigestMismatchError && method === 'GET') return unknownAnswer();
+  if (error instanceof DigestMismatchError && method === 'GET') return unknownAnswer(requestId);
   if (error instanceof PathNotFoundError && kind !== undefined) {
     const { code, message } = notFoundRows[kind];
     return answer(404, [{ code, message }]);
@@ -216,11 +234,12 @@ export function answerError(error: unknown, { method, kind }: Asked): ErrorAnswe
   if (row !== undefined && error instanceof AppError) {
     return answer(row.status, entriesOf(row, error), { ...row.headers, ...headersOf(error) });
   }
-  return answerRefusedRequest(error) ?? unknownAnswer();
+  return answerRefusedRequest(error) ?? unknownAnswer(requestId);
 }
 
-function unknownAnswer(): ErrorAnswer {
-  return answer(unknownRow.status, [{ code: unknownRow.code, message: unknownRow.message }]);
+function unknownAnswer(requestId: string | undefined): ErrorAnswer {
+  const entry = { code: unknownRow.code, message: unknownRow.message };
+  return answer(unknownRow.status, [requestId === undefined ? entry : { ...entry, detail: { requestId } }]);
 }
 
 function answer(status: number, errors: readonly OciError[], headers: Record<string, string> = {}): ErrorAnswer {
@@ -242,7 +261,8 @@ function entriesOf(row: ErrorRow, error: AppError): OciError[] {
 }
 
 function headersOf(error: AppError): Record<string, string> {
-  return error instanceof MethodNotAllowedError ? { allow: error.allow.join(', ') } : {};
+  if (error instanceof MethodNotAllowedError) return { allow: error.allow.join(', ') };
+  return error instanceof AuthenticationRequiredError ? { 'www-authenticate': error.challenge } : {};
 }
 
 /** The HTTP server's own refusals of a request, such as a `Content-Type` that is none, keep their status. */

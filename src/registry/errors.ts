@@ -60,3 +60,20 @@ export class BlobDamagedError extends AppError {
 export class TooManyTagsError extends AppError {
   readonly code = 'TOO_MANY_TAGS';
 }
+
+/** Nobody, or nobody who may do this, has said who they are; `challenge` tells the client how to (RFC 9110, section 11.6.1). */
+export class AuthenticationRequiredError extends AppError {
+  readonly code = 'AUTHENTICATION_REQUIRED';
+  /** The value of `WWW-Authenticate`. */
+  readonly challenge: string;
+
+  constructor(message: string, challenge: string, options?: ErrorOptions) {
+    super(message, {}, options);
+    this.challenge = challenge;
+  }
+}
+
+/** The caller is known and may not do this; to log in once more would change nothing. */
+export class AccessDeniedError extends AppError {
+  readonly code = 'ACCESS_DENIED';
+}

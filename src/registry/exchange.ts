@@ -1,16 +1,22 @@
 import type { Readable } from 'node:stream';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
-import type { Repository } from '../core/index.ts';
+import type { Clock, KeyedMutex, Repository } from '../core/index.ts';
 import type { CallContext, StorageDriver } from '../driver/index.ts';
+import type { Caller } from './access.ts';
+import type { RegistryDeed } from './events.ts';
 import type { LentBody } from './lent-answer.ts';
+import type { UploadForwarder } from './upload-forwarder.ts';
 import type { UploadStore } from './upload-store.ts';
 
 /** What all handlers share. */
 export interface RegistryParts {
   readonly driver: StorageDriver;
   readonly logger: Logger;
+  readonly clock: Clock;
   readonly uploads: UploadStore;
+  /** Lets one request at a time change the index under one fallback tag. */
+  readonly fallbackTags: KeyedMutex;
   /** Stands before every `Location`; empty for relative ones. */
   readonly baseUrl: string;
   /** Whether whole blobs are hashed while they are sent, because the driver does not verify what it gives. */
@@ -19,6 +25,10 @@ export interface RegistryParts {
   readonly indexes: 'strict' | 'lenient';
   /** A body without a byte for this long is given up. */
   readonly idleTimeoutMs: number;
+  /** Clients are asked to send no shorter chunks than this, but for the last. */
+  readonly chunkMinLengthBytes: number | undefined;
+  /** Answers requests on uploads that another registry of the same kind holds. */
+  readonly uploadForwarder: UploadForwarder | undefined;
 }
 
 /** One request with its answer, and what handlers need of both. */
@@ -30,6 +40,7 @@ export interface Exchange extends RegistryParts {
   readonly reply: FastifyReply;
   /** Aborted when the client goes away before its answer is complete. */
   readonly signal: AbortSignal;
+  readonly caller: Caller;
 }
 
 /** What a handler answers; one place sends it. An error is thrown instead (see error-mapper.ts). */
@@ -40,6 +51,10 @@ export interface Answer {
   readonly body?: Buffer | Readable | object;
   /** In the place of `body`. */
   readonly lent?: LentBody;
+  /** What a client is to tell its user (see warning.ts). */
+  readonly warnings?: readonly string[];
+  /** What was done, when others may want to know of it. */
+  readonly deed?: RegistryDeed;
 }
 
 /** What goes with every driver call of this request. */

@@ -1,14 +1,11 @@
-import {
-  BlobNotFoundError,
-  type Digest,
-  findDigest,
-  type Repository,
-  RepositoryNotFoundError,
-  TagNotFoundError,
-  UploadNotFoundError,
-} from '../core/index.ts';
-import { type CallContext, PathNotFoundError, type StorageDriver } from '../driver/index.ts';
+import type { Readable } from 'node:stream';
+import { type Digest, findDigest, type Repository } from '../core/index.ts';
+import type { CallContext, FileInfo, ReadRange, StorageDriver } from '../driver/index.ts';
 import { formatPath } from '../pathparser/index.ts';
+import { dropQuarantinedLinks, healing, restoreBlob, restoreLinks } from './quarantine.ts';
+import { isNotFound, orUndefined } from './storage-lookup.ts';
+
+export { isNotFound, listNames, listNamesIfAny, orUndefined } from './storage-lookup.ts';
 
 /** How content belongs to a repository: as a layer or config, or as a manifest. */
 export type LinkKind = 'layer' | 'revision';
@@ -21,26 +18,8 @@ export interface StoredBlob {
   readonly sizeBytes: number;
 }
 
-/** Whether an error says that something is not there, whichever words the driver has for it. */
-export function isNotFound(error: unknown): boolean {
-  return (
-    error instanceof PathNotFoundError ||
-    error instanceof BlobNotFoundError ||
-    error instanceof TagNotFoundError ||
-    error instanceof RepositoryNotFoundError ||
-    error instanceof UploadNotFoundError
-  );
-}
-
-/** The result of a call, or `undefined` when what it asks for is not there. */
-export async function orUndefined<T>(call: Promise<T>): Promise<T | undefined> {
-  try {
-    return await call;
-  } catch (error) {
-    if (isNotFound(error)) return undefined;
-    throw error;
-  }
-}
+/** What goes with the calls for one repository. */
+type RepositoryContext = CallContext & { readonly repository: Repository };
 
 /**
  * Whether a digest belongs to a repository, and under which digest its bytes are stored.
@@ -53,12 +32,13 @@ export async function findLink(
   driver: StorageDriver,
   kind: LinkKind,
   digest: Digest,
-  context: CallContext & { readonly repository: Repository },
+  context: RepositoryContext,
 ): Promise<Digest | undefined> {
-  const path = formatPath({ kind: `${kind}-link`, repository: context.repository, digest });
-  const content = await orUndefined(driver.getContent(path, context));
-  if (content === undefined) return undefined;
-  return findDigest(content.toString('utf8').trim()) ?? digest;
+  return healing(
+    driver,
+    () => readLink(driver, kind, digest, context),
+    () => restoreLinks(driver, [kind], digest, context),
+  );
 }
 
 /** A blob that is linked in a repository in one of these ways, and whose bytes are there. */
@@ -66,41 +46,105 @@ export async function findBlob(
   driver: StorageDriver,
   kinds: readonly LinkKind[],
   digest: Digest,
-  context: CallContext & { readonly repository: Repository },
+  context: RepositoryContext,
 ): Promise<StoredBlob | undefined> {
-  for (const kind of kinds) {
-    const stored = await findLink(driver, kind, digest, context);
-    if (stored === undefined) continue;
-    const path = formatPath({ kind: 'blob-data', digest: stored });
-    const info = await orUndefined(driver.stat(path, context));
-    if (info !== undefined && !info.isDirectory) return { stored, path, sizeBytes: info.size };
-  }
-  return undefined;
+  const look = async () => {
+    for (const kind of kinds) {
+      const stored = await readLink(driver, kind, digest, context);
+      if (stored === undefined) continue;
+      const info = await findBlobData(driver, stored, context);
+      if (info !== undefined) return { stored, path: info.path, sizeBytes: info.size };
+    }
+    return undefined;
+  };
+  // One look into the quarantine for all kinds: a miss is what every push of a new blob begins with.
+  return healing(driver, look, () => restoreLinks(driver, kinds, digest, context));
 }
 
-/** The names directly below a directory, in order of their bytes. @throws PathNotFoundError with the first step */
-export async function* listNames(
+/** Opens bytes of a blob that was found; garbage collection may have moved them since. @throws what `reader` throws */
+export async function openBlob(
   driver: StorageDriver,
-  directory: string,
-  page: { readonly after?: string | undefined; readonly limit?: number },
+  { stored, path }: StoredBlob,
+  range: ReadRange,
   context: CallContext,
-): AsyncIterable<string> {
-  const { after, limit } = page;
-  const paths = driver.list(
-    directory,
-    { ...(after === undefined ? {} : { after: `${directory}/${after}` }), ...(limit === undefined ? {} : { limit }) },
-    context,
-  );
-  for await (const path of paths) yield path.slice(path.lastIndexOf('/') + 1);
+): Promise<Readable> {
+  let missing: unknown;
+  const open = async () => {
+    try {
+      return await driver.reader(path, range, context);
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+      missing = error;
+      return undefined;
+    }
+  };
+  const stream = await healing(driver, open, () => restoreBlob(driver, stored, context));
+  if (stream === undefined) throw missing;
+  return stream;
 }
 
-/** The same; none when there is no such directory. */
-export async function* listNamesIfAny(...call: Parameters<typeof listNames>): AsyncIterable<string> {
-  try {
-    yield* listNames(...call);
-  } catch (error) {
-    if (!isNotFound(error)) throw error;
-  }
+/** The bytes of a small blob; `undefined` when they are not there. */
+export async function findBlobContent(
+  driver: StorageDriver,
+  stored: Digest,
+  context: CallContext,
+): Promise<Buffer | undefined> {
+  const path = formatPath({ kind: 'blob-data', digest: stored });
+  return healing(
+    driver,
+    () => orUndefined(driver.getContent(path, context)),
+    () => restoreBlob(driver, stored, context),
+  );
+}
+
+/**
+ * Takes content out of a repository, also where garbage collection has put its link aside, so that nothing brings it back.
+ * @returns whether it was there
+ */
+export async function deleteLink(
+  driver: StorageDriver,
+  kind: LinkKind,
+  digest: Digest,
+  context: RepositoryContext,
+): Promise<boolean> {
+  const directory = formatPath({ kind, repository: context.repository, digest });
+  const remove = async () => {
+    try {
+      await driver.delete(directory, context);
+      return true;
+    } catch (error) {
+      if (isNotFound(error)) return false;
+      throw error;
+    }
+  };
+  const removed = await remove();
+  return (await dropQuarantinedLinks(driver, kind, digest, { ...context, again: remove })) || removed;
+}
+
+async function readLink(
+  driver: StorageDriver,
+  kind: LinkKind,
+  digest: Digest,
+  context: RepositoryContext,
+): Promise<Digest | undefined> {
+  const path = formatPath({ kind: `${kind}-link`, repository: context.repository, digest });
+  const content = await orUndefined(driver.getContent(path, context));
+  if (content === undefined) return undefined;
+  return findDigest(content.toString('utf8').trim()) ?? digest;
+}
+
+async function findBlobData(
+  driver: StorageDriver,
+  stored: Digest,
+  context: CallContext,
+): Promise<FileInfo | undefined> {
+  const path = formatPath({ kind: 'blob-data', digest: stored });
+  const info = await healing(
+    driver,
+    () => orUndefined(driver.stat(path, context)),
+    () => restoreBlob(driver, stored, context),
+  );
+  return info?.isDirectory === true ? undefined : info;
 }
 
 /** The content of a link file: the digest, and no line end. */

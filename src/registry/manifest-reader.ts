@@ -10,7 +10,7 @@ import {
 import { formatPath } from '../pathparser/index.ts';
 import { ManifestDamagedError } from './errors.ts';
 import { callContext, type Exchange } from './exchange.ts';
-import { findLink, orUndefined } from './links.ts';
+import { findBlobContent, findLink, orUndefined } from './links.ts';
 
 /** The bytes of a manifest with the digest that they are asked under. */
 export interface StoredManifest {
@@ -32,8 +32,7 @@ export async function findManifest(
   const context = { ...callContext(exchange), repository };
   const stored = await findLink(exchange.driver, 'revision', digest, context);
   if (stored === undefined) return undefined;
-  const path = formatPath({ kind: 'blob-data', digest: stored });
-  const bytes = await orUndefined(exchange.driver.getContent(path, context));
+  const bytes = await findBlobContent(exchange.driver, stored, context);
   if (bytes === undefined) return undefined;
   if (hashBytes(bytes, algorithmOf(stored)) !== stored) {
     throw new ManifestDamagedError(`the storage gave other bytes than those of the manifest ${stored}`, {

@@ -13,11 +13,14 @@ import {
   requiredDescriptors,
   type Tag,
 } from '../core/index.ts';
-import { formatPath } from '../pathparser/index.ts';
 import { mapConcurrently } from './concurrent.ts';
 import { TooManyTagsError } from './errors.ts';
+import type { RegistryDeed } from './events.ts';
 import { type Answer, callContext, type Exchange, headerOf, locationOf } from './exchange.ts';
-import { findBlob, linkContent } from './links.ts';
+import { addToFallbackTag } from './fallback-tag.ts';
+import { findBlob } from './links.ts';
+import { pointTag, writeManifest } from './manifest-files.ts';
+import { describeReferrer } from './referrer-descriptor.ts';
 import { readManifestBody } from './request-body.ts';
 
 /** How many of a manifest's parts are looked up at a time. */
@@ -36,16 +39,30 @@ export async function putManifest(exchange: Exchange, repository: Repository, re
   const bytes = await readManifestBody(exchange.request, exchange.idleTimeoutMs);
   const digest = checkDigest(bytes, reference);
   const manifest = parseManifest(bytes, mediaTypeSent(exchange));
-  await checkParts(exchange, repository, manifest);
-  await store(exchange, repository, { digest, bytes, subject: manifest.subject?.digest });
-  for (const tag of tags) await point(exchange, repository, tag, digest);
+  const warnings = await checkParts(exchange, repository, manifest);
+  const subject = manifest.subject?.digest;
+  await writeManifest(exchange, repository, { digest, bytes, subject });
+  for (const tag of tags) await pointTag(exchange, repository, tag, digest);
+  if (subject !== undefined) {
+    await addToFallbackTag(exchange, repository, subject, describeReferrer(manifest, digest, bytes.length));
+  }
   const headers = {
     location: locationOf(exchange, `/v2/${repository}/manifests/${digest}`),
     'docker-content-digest': digest,
-    ...(manifest.subject === undefined ? {} : { 'oci-subject': manifest.subject.digest }),
+    ...(subject === undefined ? {} : { 'oci-subject': subject }),
     ...(reference.kind === 'digest' && tags.length > 0 ? { 'oci-tag': tags } : {}),
   };
-  return { status: 201, headers };
+  const deed: RegistryDeed = {
+    action: 'push',
+    kind: 'manifest',
+    repository,
+    digest,
+    mediaType: manifest.mediaType,
+    sizeBytes: bytes.length,
+    references: requiredDescriptors(manifest),
+    ...(tags[0] === undefined ? {} : { tag: tags[0] }),
+  };
+  return { status: 201, headers, deed, warnings };
 }
 
 /** The tag of the path, or (draft after 1.1) those of the parameters `tag` on a manifest put by digest. */
@@ -73,8 +90,8 @@ function mediaTypeSent({ request }: Exchange): string | undefined {
   return mediaType === '' ? undefined : mediaType;
 }
 
-async function checkParts(exchange: Exchange, repository: Repository, manifest: Manifest): Promise<void> {
-  if (manifest.kind === 'index' && exchange.indexes === 'lenient') return;
+/** @returns what the client is to be warned of @throws ManifestBlobUnknownError */
+async function checkParts(exchange: Exchange, repository: Repository, manifest: Manifest): Promise<string[]> {
   // Build tools write indexes of layers as their cache; distribution takes both kinds of links, too.
   const kinds = manifest.kind === 'index' ? (['revision', 'layer'] as const) : (['layer'] as const);
   const needed = [...new Set(requiredDescriptors(manifest).map((descriptor: Descriptor) => descriptor.digest))];
@@ -83,32 +100,12 @@ async function checkParts(exchange: Exchange, repository: Repository, manifest: 
     findBlob(exchange.driver, kinds, digest, context),
   );
   const missing = needed.filter((_digest, position) => found[position] === undefined);
-  if (missing.length === 0) return;
+  if (missing.length === 0) return [];
+  if (manifest.kind === 'index' && exchange.indexes === 'lenient') {
+    return [`the index names what is not in the repository ${repository}: ${missing.join(', ')}`];
+  }
   throw new ManifestBlobUnknownError(
     `the manifest needs what is not in the repository ${repository}: ${missing.join(', ')}`,
     { missing },
   );
-}
-
-async function store(
-  exchange: Exchange,
-  repository: Repository,
-  manifest: { readonly digest: Digest; readonly bytes: Buffer; readonly subject: Digest | undefined },
-): Promise<void> {
-  const { digest, bytes, subject } = manifest;
-  const { driver } = exchange;
-  const context = callContext(exchange, repository);
-  const link = linkContent(digest);
-  await driver.putContent(formatPath({ kind: 'blob-data', digest }), bytes, context);
-  await driver.putContent(formatPath({ kind: 'revision-link', repository, digest }), link, context);
-  if (subject === undefined) return;
-  await driver.putContent(formatPath({ kind: 'referrer-link', repository, subject, digest }), link, context);
-}
-
-async function point(exchange: Exchange, repository: Repository, tag: Tag, digest: Digest): Promise<void> {
-  const { driver } = exchange;
-  const context = callContext(exchange, repository);
-  const link = linkContent(digest);
-  await driver.putContent(formatPath({ kind: 'tag-index-link', repository, tag, digest }), link, context);
-  await driver.putContent(formatPath({ kind: 'tag-current-link', repository, tag }), link, context);
 }

@@ -13,8 +13,10 @@ import { formatPath } from '../pathparser/index.ts';
 import { mapConcurrently } from './concurrent.ts';
 import { entityTagOf, namesEntity } from './conditional.ts';
 import { ManifestUnknownError } from './errors.ts';
+import type { RegistryDeed } from './events.ts';
 import { type Answer, callContext, type Exchange, headerOf } from './exchange.ts';
-import { findLink, isNotFound, listNamesIfAny, orUndefined } from './links.ts';
+import { removeFromFallbackTag } from './fallback-tag.ts';
+import { deleteLink, findLink, isNotFound, listNamesIfAny, orUndefined } from './links.ts';
 import { findManifest, mediaTypeOfStored } from './manifest-reader.ts';
 import { putManifest } from './manifest-writer.ts';
 
@@ -50,7 +52,17 @@ async function getManifest(exchange: Exchange, repository: Repository, reference
   const named = { 'docker-content-digest': digest, etag: entityTagOf(digest) };
   if (namesEntity(headerOf(exchange.request, 'if-none-match'), digest)) return { status: 304, headers: named };
   const headers = { ...named, 'content-type': mediaTypeOfStored(bytes), 'content-length': bytes.length };
-  return exchange.method === 'HEAD' ? { status: 200, headers } : { status: 200, headers, body: bytes };
+  if (exchange.method === 'HEAD') return { status: 200, headers };
+  const deed: RegistryDeed = {
+    action: 'pull',
+    kind: 'manifest',
+    repository,
+    digest,
+    mediaType: headers['content-type'],
+    sizeBytes: bytes.length,
+    ...(reference.kind === 'tag' ? { tag: reference.tag } : {}),
+  };
+  return { status: 200, headers, body: bytes, deed };
 }
 
 async function deleteTag(
@@ -60,7 +72,7 @@ async function deleteTag(
 ): Promise<Answer> {
   const directory = formatPath({ kind: 'tag', repository, tag: reference.tag });
   if (!(await removed(exchange, repository, directory))) throw unknownManifest(repository, reference);
-  return { status: 202 };
+  return { status: 202, deed: { action: 'delete', kind: 'tag', repository, tag: reference.tag } };
 }
 
 /**
@@ -80,10 +92,11 @@ async function deleteManifest(exchange: Exchange, repository: Repository, digest
   if (subject !== undefined) {
     await removed(exchange, repository, formatPath({ kind: 'referrer', repository, subject, digest }));
   }
-  if (!(await removed(exchange, repository, formatPath({ kind: 'revision', repository, digest })))) {
+  if (!(await deleteLink(exchange.driver, 'revision', digest, context))) {
     throw unknownManifest(repository, reference);
   }
-  return { status: 202 };
+  if (subject !== undefined) await removeFromFallbackTag(exchange, repository, subject, digest);
+  return { status: 202, deed: { action: 'delete', kind: 'manifest', repository, digest } };
 }
 
 /** What the manifest refers to. One that cannot be read refers to nothing: that must not keep it from being deleted. */

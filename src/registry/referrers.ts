@@ -1,9 +1,6 @@
 import {
-  algorithmOf,
   type Digest,
   digestAlgorithms,
-  findTag,
-  hexOf,
   InvalidManifestError,
   type Manifest,
   makeDigest,
@@ -14,22 +11,15 @@ import {
 import { formatPath } from '../pathparser/index.ts';
 import { mapConcurrently } from './concurrent.ts';
 import { type Answer, callContext, type Exchange } from './exchange.ts';
+import { fallbackTagOf } from './fallback-tag.ts';
 import { listNamesIfAny } from './links.ts';
 import { findManifest } from './manifest-reader.ts';
 import { compareBytes, nextLink, parsePage } from './pagination.ts';
+import { describeReferrer, type ReferrerDescriptor } from './referrer-descriptor.ts';
 
 /** Manifests that are read for one answer, at most; the rest follows by `Link`. */
 const REFERRERS_PAGE_MAX = 500;
 const READ_CONCURRENCY = 8;
-
-/** An entry of the answer (OCI distribution specification, "Listing Referrers"). */
-interface ReferrerDescriptor {
-  readonly mediaType: string;
-  readonly digest: Digest;
-  readonly size: number;
-  readonly artifactType?: string;
-  readonly annotations?: Readonly<Record<string, string>>;
-}
 
 /**
  * `GET /v2/<name>/referrers/<digest>`: an index of the manifests that name this one as their subject. Always 200, with an
@@ -81,7 +71,7 @@ async function candidates(exchange: Exchange, repository: Repository, subject: D
  * specification asks a registry that begins to keep them to list those too ("Enabling the Referrers API").
  */
 async function fallbackReferrers(exchange: Exchange, repository: Repository, subject: Digest): Promise<Digest[]> {
-  const tag = findTag(`${algorithmOf(subject)}-${hexOf(subject).slice(0, 64)}`);
+  const tag = fallbackTagOf(subject);
   if (tag === undefined) return [];
   const stored = await findManifest(exchange, repository, { kind: 'tag', tag });
   const index = stored === undefined ? undefined : readManifest(stored.bytes);
@@ -100,14 +90,7 @@ async function describe(
   if (stored === undefined || manifest === undefined || manifest.subject?.digest !== subject) {
     return undefined;
   }
-  const { mediaType, artifactType, annotations } = manifest;
-  return {
-    mediaType,
-    digest,
-    size: stored.bytes.length,
-    ...(artifactType === undefined ? {} : { artifactType }),
-    ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
-  };
+  return describeReferrer(manifest, digest, stored.bytes.length);
 }
 
 function readManifest(bytes: Uint8Array): Manifest | undefined {

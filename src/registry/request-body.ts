@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import { MANIFEST_MAX_BYTES } from '../core/index.ts';
-import { BodyIncompleteError, ManifestTooLargeError } from './errors.ts';
+import { ManifestTooLargeError } from './errors.ts';
+import { readBody } from './read-body.ts';
 
 /** The body of a request as it comes from the socket; `undefined` when there is none. */
 export function bodyOf(request: FastifyRequest): Readable | undefined {
@@ -15,31 +16,13 @@ export function contentLengthOf(request: FastifyRequest): number | undefined {
   return text === undefined ? undefined : Number(text);
 }
 
-/**
- * Hands each chunk of a body to `take`, waiting for it, which holds the sender back.
- *
- * The body is not destroyed when `take` throws: the connection has to live on to carry the answer.
- * @throws BodyIncompleteError when no byte came for `idleTimeoutMs`; what the socket reports when the client hangs up
- */
+/** Hands each chunk of a body to `take`, waiting for it. @throws what {@link readBody} and `take` throw */
 export async function consumeBody(
   body: Readable,
   idleTimeoutMs: number,
   take: (chunk: Buffer) => Promise<void>,
 ): Promise<void> {
-  const stalled = new BodyIncompleteError(
-    `no byte of the body came for ${idleTimeoutMs} ms; the upload keeps what came`,
-  );
-  let timer = setTimeout(() => body.destroy(stalled), idleTimeoutMs);
-  try {
-    for await (const chunk of body.iterator({ destroyOnReturn: false })) {
-      // The storage may take its time; only the client's silence counts.
-      clearTimeout(timer);
-      await take(chunk as Buffer);
-      timer = setTimeout(() => body.destroy(stalled), idleTimeoutMs);
-    }
-  } finally {
-    clearTimeout(timer);
-  }
+  for await (const chunk of readBody(body, idleTimeoutMs)) await take(chunk);
 }
 
 /** The whole body of a manifest PUT. @throws ManifestTooLargeError before more than the largest manifest is held */

@@ -13,7 +13,7 @@ import { ManifestUnknownError, MethodNotAllowedError, RouteUnknownError } from '
 /** One route of the API with what its path names. */
 export type RegistryRoute =
   | { readonly kind: 'base' | 'catalog' }
-  | { readonly kind: 'tags' | 'uploads'; readonly repository: Repository }
+  | { readonly kind: 'tags' | 'uploads' | 'repository'; readonly repository: Repository }
   | { readonly kind: 'manifest'; readonly repository: Repository; readonly reference: Reference }
   | { readonly kind: 'blob' | 'referrers'; readonly repository: Repository; readonly digest: Digest }
   | { readonly kind: 'upload'; readonly repository: Repository; readonly uploadId: string };
@@ -34,6 +34,7 @@ export const methodsOf: Readonly<Record<RouteKind, readonly string[]>> = {
   uploads: ['POST'],
   upload: ['GET', 'HEAD', 'PATCH', 'PUT', 'DELETE'],
   referrers: ['GET', 'HEAD'],
+  repository: ['DELETE'],
 };
 
 /** A path cut into its parts, none of them checked yet. */
@@ -75,6 +76,7 @@ function readParts(method: string, cut: Cut): RegistryRoute {
       return { kind: cut.kind };
     case 'tags':
     case 'uploads':
+    case 'repository':
       return { kind: cut.kind, repository: parseRepository(cut.name) };
     case 'manifest':
       return { kind: 'manifest', repository: parseRepository(cut.name), reference: readReference(method, cut) };
@@ -94,6 +96,8 @@ function cutPath(path: string): Cut | undefined {
   const last = words.at(-1) ?? '';
   const before = words.at(-2) ?? '';
   const name = (behind: number) => words.slice(0, -behind).join('/');
+  // An extension's path (OCI distribution specification, "Extensions"): no repository name has such a word.
+  if (before === '_shoal' && last === 'repository') return { kind: 'repository', name: name(2), last };
   if (before === 'tags' && last === 'list') return { kind: 'tags', name: name(2), last };
   if (before === 'manifests') return { kind: 'manifest', name: name(2), last };
   if (before === 'referrers') return { kind: 'referrers', name: name(2), last };
@@ -136,6 +140,6 @@ function readUploadId({ last }: Cut): string {
 function unknownRoute(path: string): RouteUnknownError {
   return new RouteUnknownError(
     `"${path.slice(0, 300)}" is no path of the registry API: expected ${API_ROOT}, ${API_ROOT}_catalog or ` +
-      `${API_ROOT}<name>/ with tags/list, manifests/, blobs/, blobs/uploads/ or referrers/`,
+      `${API_ROOT}<name>/ with tags/list, manifests/, blobs/, blobs/uploads/ or referrers/ or _shoal/repository`,
   );
 }

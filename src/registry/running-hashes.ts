@@ -10,8 +10,10 @@ interface RunningHash {
 /**
  * The hashes of unfinished uploads, kept between their requests, so that finishing one needs no second read.
  *
- * Only a help: a hash that is not here (the process was restarted, or it was crowded out) is computed from the stored
- * bytes. A hash counts only while its length is the upload's length, so bytes that were written past it never slip by.
+ * Only a help: a hash that is not here (the process was restarted, it was crowded out, or another process has written to
+ * the upload) is computed from the stored bytes. A hash counts only while its length is the upload's length, so bytes that
+ * were written past it never slip by. Equal length has to mean equal bytes: uploads only ever grow, and a writer that
+ * another one has overtaken fails to close (see `UploadStore`), upon which its hash is forgotten.
  */
 export class RunningHashes {
   readonly #hashes: LRUCache<string, RunningHash>;
@@ -26,14 +28,17 @@ export class RunningHashes {
     this.#hashes.set(uploadKey, { hasher: new DigestHasher(algorithm), sizeBytes: 0 });
   }
 
+  /** Forgets the hash of an upload that has another length by now: somebody else has written to it. */
+  keepAt(uploadKey: string, sizeBytes: number): void {
+    const hash = this.#hashes.get(uploadKey);
+    if (hash !== undefined && hash.sizeBytes !== sizeBytes) this.#hashes.delete(uploadKey);
+  }
+
   /** Takes bytes that were written when the upload had `offset` bytes. */
   update(uploadKey: string, offset: number, bytes: Uint8Array): void {
+    this.keepAt(uploadKey, offset);
     const hash = this.#hashes.get(uploadKey);
     if (hash === undefined) return;
-    if (hash.sizeBytes !== offset) {
-      this.#hashes.delete(uploadKey);
-      return;
-    }
     hash.hasher.update(bytes);
     hash.sizeBytes += bytes.length;
   }

@@ -9,15 +9,15 @@ import {
   DigestHasher,
   DigestMismatchError,
   type Repository,
-  UploadNotFoundError,
   UploadOffsetError,
 } from '../core/index.ts';
 import { type CallContext, ConflictError, type FileWriter, type StorageDriver } from '../driver/index.ts';
 import { formatPath } from '../pathparser/index.ts';
 import { ChunkSizeError, UploadBusyError } from './errors.ts';
-import { isNotFound, linkContent } from './links.ts';
+import { isNotFound, linkContent, orUndefined } from './links.ts';
 import { consumeBody } from './request-body.ts';
 import { RunningHashes } from './running-hashes.ts';
+import { UploadBegin, type UploadKey } from './upload-begin.ts';
 
 /** What the uploads of a registry need. */
 export interface UploadStoreDeps {
@@ -32,12 +32,6 @@ export interface UploadStoreDeps {
   readonly maxRunningHashes: number;
 }
 
-/** Names one upload. */
-export interface UploadKey {
-  readonly repository: Repository;
-  readonly uploadId: string;
-}
-
 /** Bytes for an upload, and where they belong when the client says so. */
 export interface Chunk {
   readonly body: Readable | undefined;
@@ -47,24 +41,37 @@ export interface Chunk {
 /** An upload that this request alone may change. */
 interface OpenUpload {
   readonly key: UploadKey;
+  readonly begin: UploadBegin;
   /** `undefined` when the bytes are complete: an earlier request closed them off, and failed after that. */
   readonly writer: FileWriter | undefined;
   /** Bytes so far. */
   size(): number;
 }
 
+/** What is being done to an upload now. */
+interface Turn {
+  /** Somebody who only looks keeps nobody away, but has to be waited for: the driver takes one writer at a time. */
+  readonly looksOnly: boolean;
+  readonly opening: Promise<OpenUpload>;
+  readonly over: Promise<void>;
+}
+
 /**
  * Unfinished blobs, in the storage driver under `_uploads/<id>`.
  *
- * The bytes and the time of begin are in the driver, so an upload outlives this process; in memory are only what speeds
- * it up (running hashes) and who is writing to which upload now. One request at a time changes an upload; a second one
- * is refused with {@link UploadBusyError} instead of waiting, because it was sent on a false idea of where the upload is.
+ * The bytes and the time of begin are in the driver, so an upload outlives this process, and another one that shares the
+ * storage may go on with it at any request; in memory are only what speeds it up (running hashes) and who is writing to
+ * which upload now. One request at a time changes an upload; a second one is refused with {@link UploadBusyError} instead
+ * of waiting, because it was sent on a false idea of where the upload is.
+ *
+ * Two processes know nothing of each other. Of their writers to one upload the driver lets the last one have it, and the
+ * other fails with a `ConflictError` as it closes or commits: that request is refused in the same way.
  */
 export class UploadStore {
   readonly #deps: UploadStoreDeps;
   readonly #hashes: RunningHashes;
   /** Uploads that a request is changing now; bounded by the number of open requests. */
-  readonly #busy = new Map<string, Promise<OpenUpload>>();
+  readonly #turns = new Map<string, Turn>();
 
   constructor(deps: UploadStoreDeps) {
     this.#deps = deps;
@@ -78,17 +85,21 @@ export class UploadStore {
     context: CallContext,
   ): Promise<UploadKey> {
     const key = { repository, uploadId: this.#deps.newUploadId() };
-    const startedAt = Buffer.from(new Date(this.#deps.clock.nowMs()).toISOString());
-    await this.#deps.driver.putContent(formatPath({ kind: 'upload-started-at', ...key }), startedAt, context);
-    if (!this.#deps.driver.capabilities.verifiesBlobs) this.#hashes.begin(keyText(key), algorithm ?? 'sha256');
+    const { driver } = this.#deps;
+    await UploadBegin.write(this.#deps, key, context);
+    if (driver.capabilities.verifiesBlobs) return key;
+    // With bytes to go on with from the first, no writer ever begins anew: two of them, in two processes, could otherwise
+    // both succeed, and the running hash of one would speak for the bytes of the other.
+    await (await driver.writer(formatPath({ kind: 'upload-data', ...key }), { append: false }, context)).close();
+    this.#hashes.begin(keyText(key), algorithm ?? 'sha256');
     return key;
   }
 
   /** How many bytes an upload has; right also while another request is writing. @throws UploadNotFoundError */
   async size(key: UploadKey, context: CallContext): Promise<number> {
-    const busy = this.#busy.get(keyText(key));
-    if (busy !== undefined) return (await busy).size();
-    return this.#withUpload(key, context, async (upload) => upload.size());
+    const turn = this.#turns.get(keyText(key));
+    if (turn !== undefined) return (await turn.opening).size();
+    return this.#withUpload(key, context, { looksOnly: true }, async (upload) => upload.size());
   }
 
   /**
@@ -97,8 +108,8 @@ export class UploadStore {
    * @throws UploadNotFoundError, UploadBusyError, UploadOffsetError, ChunkSizeError
    */
   async append(key: UploadKey, chunk: Chunk, context: CallContext): Promise<number> {
-    return this.#withUpload(key, context, async (upload) => {
-      await this.#take(upload, chunk);
+    return this.#withUpload(key, context, { looksOnly: false }, async (upload) => {
+      await this.#take(upload, chunk, context);
       return upload.size();
     });
   }
@@ -106,12 +117,14 @@ export class UploadStore {
   /**
    * Adds the last bytes and makes the upload a blob of its repository. Nothing of it can be read before its digest has
    * matched, and no link leads to it before it is there.
+   * @returns its length in bytes
    * @throws DigestMismatchError when the bytes have another digest; the upload is then dropped. Whatever else is thrown
    *   leaves the upload, so that the same request can be sent again.
    */
-  async finish(key: UploadKey, digest: Digest, chunk: Chunk, context: CallContext): Promise<void> {
-    await this.#withUpload(key, context, async (upload) => {
-      await this.#take(upload, chunk);
+  async finish(key: UploadKey, digest: Digest, chunk: Chunk, context: CallContext): Promise<number> {
+    return this.#withUpload(key, context, { looksOnly: false }, async (upload) => {
+      await this.#take(upload, chunk, context);
+      const sizeBytes = upload.size();
       try {
         await this.#store(upload, digest, context);
       } catch (error) {
@@ -119,26 +132,38 @@ export class UploadStore {
         throw error;
       }
       await this.#removeFiles(key);
+      return sizeBytes;
     });
   }
 
   /** Throws an upload away with all its bytes. @throws UploadNotFoundError, UploadBusyError */
   async cancel(key: UploadKey, context: CallContext): Promise<void> {
-    await this.#withUpload(key, context, (upload) => this.#drop(upload));
+    await this.#withUpload(key, context, { looksOnly: false }, (upload) => this.#drop(upload));
   }
 
-  async #withUpload<T>(key: UploadKey, context: CallContext, work: (upload: OpenUpload) => Promise<T>): Promise<T> {
+  async #withUpload<T>(
+    key: UploadKey,
+    context: CallContext,
+    { looksOnly }: { readonly looksOnly: boolean },
+    work: (upload: OpenUpload) => Promise<T>,
+  ): Promise<T> {
     const text = keyText(key);
-    const busy = this.#busy.get(text);
-    if (busy !== undefined) throw busyError(key, (await busy).size());
+    for (let turn = this.#turns.get(text); turn !== undefined; turn = this.#turns.get(text)) {
+      if (!turn.looksOnly) throw busyError(key, (await turn.opening).size());
+      await turn.over;
+    }
     // Taken before the first await, so that no second request can come between.
     const opening = this.#open(key, context);
-    this.#busy.set(text, opening);
+    const over = Promise.withResolvers<void>();
+    this.#turns.set(text, { looksOnly, opening, over: over.promise });
     try {
       const upload = await opening;
       return await this.#closing(upload, work(upload));
+    } catch (error) {
+      throw error instanceof ConflictError ? await this.#overtaken(key, error) : error;
     } finally {
-      this.#busy.delete(text);
+      this.#turns.delete(text);
+      over.resolve();
     }
   }
 
@@ -155,45 +180,53 @@ export class UploadStore {
       });
       throw error;
     }
-    await writer?.close();
+    try {
+      await writer?.close();
+    } catch (error) {
+      this.#hashes.delete(keyText(key));
+      throw error;
+    }
     return result;
+  }
+
+  /** What a request is told whose upload another process has gone on with, or ended, in the meantime. */
+  async #overtaken(key: UploadKey, cause: ConflictError): Promise<Error> {
+    this.#hashes.delete(keyText(key));
+    try {
+      await UploadBegin.read(this.#deps, key, { repository: key.repository });
+    } catch (error) {
+      if (error instanceof Error) return error;
+    }
+    return busyError(key, undefined, cause);
   }
 
   async #open(key: UploadKey, context: CallContext): Promise<OpenUpload> {
     const { driver } = this.#deps;
-    await this.#checkBegun(key, context);
+    const begin = await UploadBegin.read(this.#deps, key, context);
     const path = formatPath({ kind: 'upload-data', ...key });
+    let writer: FileWriter;
     try {
-      const writer = await driver.writer(path, { append: true }, context);
-      return { key, writer, size: () => writer.size };
+      writer = await driver.writer(path, { append: true }, context);
     } catch (error) {
       if (error instanceof ConflictError) {
-        const { size } = await driver.stat(path, context);
-        return { key, writer: undefined, size: () => size };
+        const info = await orUndefined(driver.stat(path, context));
+        // Not to be seen, so not complete: it is another writer that stands in the way.
+        if (info === undefined) throw error;
+        return { key, begin, writer: undefined, size: () => info.size };
       }
       if (!isNotFound(error)) throw error;
+      // Begun by distribution, or its bytes are lost.
+      writer = await driver.writer(path, { append: false }, context);
     }
-    const writer = await driver.writer(path, { append: false }, context);
-    return { key, writer, size: () => writer.size };
+    this.#hashes.keepAt(keyText(key), writer.size);
+    return { key, begin, writer, size: () => writer.size };
   }
 
-  async #checkBegun(key: UploadKey, context: CallContext): Promise<void> {
-    try {
-      await this.#deps.driver.getContent(formatPath({ kind: 'upload-started-at', ...key }), context);
-    } catch (cause) {
-      if (!isNotFound(cause)) throw cause;
-      throw new UploadNotFoundError(
-        `there is no upload ${key.uploadId} in ${key.repository}: begin one with POST`,
-        { uploadId: key.uploadId },
-        { cause },
-      );
-    }
-  }
-
-  async #take(upload: OpenUpload, { body, range }: Chunk): Promise<void> {
+  async #take(upload: OpenUpload, { body, range }: Chunk, context: CallContext): Promise<void> {
     const { writer, key } = upload;
     if (range !== undefined && range.offset !== upload.size()) throw outOfOrder(upload, range.offset);
     let taken = 0;
+    await this.#noteWrite(upload, context);
     if (body !== undefined) {
       await consumeBody(body, this.#deps.idleTimeoutMs, async (bytes) => {
         if (writer === undefined) throw outOfOrder(upload, undefined);
@@ -202,9 +235,20 @@ export class UploadStore {
         await writer.write(bytes);
         this.#hashes.update(keyText(key), offset, bytes);
         taken += bytes.length;
+        await this.#noteWrite(upload, context);
       });
     }
     if (range !== undefined && taken !== range.length) throw wrongLength(range.length, taken);
+  }
+
+  /** A note that fails costs nothing now: it only makes the upload look older than it is to a purge. */
+  async #noteWrite({ key, begin }: OpenUpload, context: CallContext): Promise<void> {
+    try {
+      await begin.noteWrite(context);
+    } catch (error) {
+      context.signal?.throwIfAborted();
+      this.#deps.logger.warn({ err: error, ...key }, 'the time of the last write to an upload could not be noted');
+    }
   }
 
   async #store({ key, writer, size }: OpenUpload, digest: Digest, context: CallContext): Promise<void> {
@@ -255,10 +299,11 @@ function keyText({ repository, uploadId }: UploadKey): string {
   return `${repository}/${uploadId}`;
 }
 
-function busyError(key: UploadKey, size: number): UploadBusyError {
+function busyError(key: UploadKey, size: number | undefined, cause?: Error): UploadBusyError {
   return new UploadBusyError(
     `another request is writing to upload ${key.uploadId}; ask where it stands, and go on there when it has ended`,
     { size },
+    cause === undefined ? {} : { cause },
   );
 }
 

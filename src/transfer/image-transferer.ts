@@ -11,6 +11,11 @@ import type { ByteRange, Digest, Repository, Tag } from '../core/index.ts';
 export interface ImageTransferer {
   /** The length of a blob, and how it is linked. One request to the cluster at most; no byte of the blob. @throws BlobNotFoundError */
   stat(repository: Repository, digest: Digest, context?: TransferContext): Promise<BlobStat>;
+  /**
+   * The length of a blob that the cluster holds, in whichever repository, so that it can be linked in another one. Only for
+   * a caller who may pull from all of them. @throws BlobNotFoundError
+   */
+  locate(digest: Digest, context?: TransferContext): Promise<{ readonly sizeBytes: number }>;
   /** The bytes of a blob, or a range of them, as they get verified. Errors destroy the stream; it never ends early cleanly. @throws BlobNotFoundError */
   open(
     repository: Repository,

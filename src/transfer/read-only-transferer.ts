@@ -112,6 +112,10 @@ export class ReadOnlyTransferer extends LinkedReads implements ImageTransferer {
     throw this.#readOnly(`delete tag ${repository}:${tag}`);
   }
 
+  async locate(digest: Digest): Promise<never> {
+    throw this.#readOnly(`look for ${digest} in all repositories`);
+  }
+
   async link(repository: Repository, kind: LinkKind, digest: Digest): Promise<never> {
     throw this.#readOnly(`link ${kind} ${digest} in ${repository}`);
   }

@@ -90,6 +90,10 @@ export class ReadWriteTransferer extends LinkedReads implements ImageTransferer 
     }
   }
 
+  async locate(digest: Digest, context?: TransferContext): Promise<{ readonly sizeBytes: number }> {
+    return { sizeBytes: await this.#deps.origins.stat(digest, context?.signal) };
+  }
+
   async upload(repository: Repository, digest: Digest, context?: TransferContext): Promise<void> {
     const { castore, origins } = this.#deps;
     await this.#pins.during(digest, async ({ sizeBytes }) => {

@@ -172,8 +172,8 @@ describe('UploadStore', () => {
     await store.uploads.putSidecar('b', 'startedat', Buffer.from('now'));
     const start = clock.nowMs();
     expect(await collect(store.uploads.list())).toEqual([
-      { id: 'a', sizeBytes: 1, modifiedAtMs: start - 5 },
-      { id: 'b', sizeBytes: 0, modifiedAtMs: start },
+      { id: 'a', sizeBytes: 1, modifiedAtMs: start - 5, isBeingWritten: false },
+      { id: 'b', sizeBytes: 0, modifiedAtMs: start, isBeingWritten: false },
     ]);
   });
 

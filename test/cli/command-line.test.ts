@@ -6,7 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import { makeTempDir } from '../helpers/temp-dir.ts';
 import { freePorts, runShoal, startShoal } from './run-shoal.ts';
 
-const commands = ['up', 'agent', 'proxy', 'origin', 'tracker', 'build-index', 'registry', 'config'];
+const commands = ['up', 'agent', 'proxy', 'origin', 'tracker', 'build-index', 'registry', 'gc', 'config'];
 
 async function tokenFile(): Promise<string> {
   const file = join(await makeTempDir(), 'token');

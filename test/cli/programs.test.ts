@@ -26,7 +26,8 @@ async function overrides(): Promise<{ path: string; value: unknown; option: stri
 }
 
 function deps() {
-  return { logger: testLogger(), metrics: new Registry(), clusterToken, clock: systemClock, random: Math.random };
+  const parts = { clusterToken, clock: systemClock, random: Math.random, version: '0.0.0' };
+  return { logger: testLogger(), metrics: new Registry(), ...parts };
 }
 
 async function lonelyAgent(change: (config: AgentConfig) => AgentConfig = (config) => config): Promise<string> {

@@ -18,6 +18,8 @@ const START_TIMEOUT_MS = 90_000;
 export interface TestClusterOptions {
   readonly agents?: number;
   readonly origins?: number;
+  /** Proxies that know of each other, as behind one address. */
+  readonly proxies?: number;
   readonly agent?: Config;
   readonly origin?: Config;
   readonly proxy?: Config;
@@ -29,9 +31,9 @@ export class TestCluster {
   readonly token = randomBytes(32).toString('hex');
   readonly agents: TestProgram[] = [];
   readonly origins: TestProgram[] = [];
+  readonly proxies: TestProgram[] = [];
   tracker!: TestProgram;
   buildIndex!: TestProgram;
-  proxy!: TestProgram;
 
   private constructor(directory: string) {
     this.directory = directory;
@@ -51,7 +53,12 @@ export class TestCluster {
   }
 
   get all(): TestProgram[] {
-    return [this.tracker, ...this.origins, this.buildIndex, this.proxy, ...this.agents];
+    return [this.tracker, ...this.origins, this.buildIndex, ...this.proxies, ...this.agents];
+  }
+
+  /** The first of the proxies. */
+  get proxy(): TestProgram {
+    return this.proxies[0]!;
   }
 
   /** The folder in which the backend driver keeps everything, in distribution's layout. */
@@ -73,9 +80,11 @@ export class TestCluster {
     const tokenFile = join(this.directory, 'token');
     await writeFile(tokenFile, this.token, { mode: 0o600 });
     const [agentCount, originCount] = [options.agents ?? 3, options.origins ?? 2];
-    const ports = await freePorts(3 + agentCount + originCount);
+    const proxyCount = options.proxies ?? 1;
+    const ports = await freePorts(2 + agentCount + originCount + proxyCount);
     const take = () => ({ host: '127.0.0.1', port: ports.pop()! });
-    const [tracker, buildIndex, proxy] = [take(), take(), take()];
+    const [tracker, buildIndex] = [take(), take()];
+    const proxies = Array.from({ length: proxyCount }, take);
     const origins = Array.from({ length: originCount }, take);
     const urls = {
       trackers: [urlOf(tracker)],
@@ -95,11 +104,18 @@ export class TestCluster {
     };
     this.tracker = add('tracker', 'tracker', tracker, { origins: urls.origins, announceIntervalMs: 500 });
     this.buildIndex = add('build-index', 'build-index', buildIndex, { backend, origins: urls.origins });
-    this.proxy = add('proxy', 'proxy', proxy, {
-      origins: urls.origins,
-      buildIndex: urls.buildIndex,
-      castore: this.#store('proxy'),
-      ...options.proxy,
+    proxies.forEach((listen, index) => {
+      const name = index === 0 ? 'proxy' : `proxy${index}`;
+      const members = proxyCount === 1 ? {} : { proxies: proxies.map(urlOf), selfUrl: urlOf(listen) };
+      this.proxies.push(
+        add(name, 'proxy', listen, {
+          origins: urls.origins,
+          buildIndex: urls.buildIndex,
+          castore: this.#store(name),
+          ...members,
+          ...options.proxy,
+        }),
+      );
     });
     origins.forEach((listen, index) => {
       const castore = this.#store(`origin${index}`);
@@ -202,7 +218,7 @@ function urlOf(listen: { host: string; port: number }): string {
 }
 
 /** Ports that were free a moment ago. */
-async function freePorts(count: number): Promise<number[]> {
+export async function freePorts(count: number): Promise<number[]> {
   const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
   await Promise.all(servers.map((server) => once(server, 'listening')));
   const ports = servers.map((server) => (server.address() as { port: number }).port);

@@ -36,7 +36,6 @@ describe('p2p driver: blobs', () => {
   it('asks for a repository, because the path of a blob names none', async () => {
     const { driver } = await filledScene();
     for (const call of [
-      () => driver.stat(paths.blob()),
       () => driver.getContent(paths.blob()),
       () => driver.reader(paths.blob(), { offset: 0 }),
       () => driver.putContent(paths.blob(), layerBytes),
@@ -45,6 +44,12 @@ describe('p2p driver: blobs', () => {
       expect(error).toBeInstanceOf(InvalidPathError);
       expect((error as Error).message).toContain('context.repository');
     }
+  });
+
+  it('tells without a repository only that it holds a blob, for a mount from anywhere', async () => {
+    const { driver } = await filledScene();
+    expect(await driver.stat(paths.blob())).toMatchObject({ size: layerBytes.length, isDirectory: false });
+    await expect(driver.stat(paths.blob(absent))).rejects.toThrow(PathNotFoundError);
   });
 
   it('does not find a blob that is not linked in the repository of the call', async () => {

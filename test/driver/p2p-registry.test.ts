@@ -1,5 +1,9 @@
 import { registryContract } from '../registry/contract.ts';
+import { accessContract } from '../registry/contract-access.ts';
 import { serveRegistry } from '../registry/running-registry.ts';
 import { p2pScene } from './p2p-scene.ts';
 
-registryContract('registry on the p2p driver', async () => serveRegistry((await p2pScene()).driver));
+const makeDriver = async () => (await p2pScene()).driver;
+
+registryContract('registry on the p2p driver', async () => serveRegistry(await makeDriver()));
+accessContract('registry on the p2p driver', makeDriver);

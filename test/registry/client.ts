@@ -10,7 +10,8 @@ export interface TestAnswer {
   readonly codes: readonly string[];
 }
 
-interface CallOptions {
+/** What goes with a request. */
+export interface CallOptions {
   readonly headers?: Record<string, string>;
   readonly body?: Uint8Array | string | AsyncIterable<Uint8Array>;
 }
@@ -23,9 +24,14 @@ export class TestClient {
     this.url = url;
   }
 
+  /** Where a request is sent. A client of several servers chooses one. */
+  urlFor(_method: string, path: string): URL {
+    return new URL(path, this.url);
+  }
+
   /** One request; redirects are not followed. */
   async call(method: string, path: string, { headers = {}, body }: CallOptions = {}): Promise<TestAnswer> {
-    const response = await fetch(new URL(path, this.url), {
+    const response = await fetch(this.urlFor(method, path), {
       method,
       headers,
       redirect: 'manual',
@@ -95,7 +101,7 @@ export class TestClient {
 
   /** A request whose body the test writes by itself, to break it off. */
   open(method: string, path: string, headers: Record<string, string> = {}): ClientRequest {
-    return httpRequest(new URL(path, this.url), { method, headers, agent: false });
+    return httpRequest(this.urlFor(method, path), { method, headers, agent: false });
   }
 }
 

@@ -161,7 +161,8 @@ export function blobContract(name: string, makeRegistry: MakeRegistry): void {
       const digest = await client.putBlob('a/b', blob);
       for (let round = 0; round < 5; round += 1) {
         const leaving = new AbortController();
-        const response = await fetch(`${client.url}/v2/a/b/blobs/${digest}`, { signal: leaving.signal });
+        const url = client.urlFor('GET', `/v2/a/b/blobs/${digest}`);
+        const response = await fetch(url, { signal: leaving.signal });
         const reader = response.body?.getReader();
         await reader?.read();
         leaving.abort();

@@ -109,7 +109,10 @@ const tags = fc.constantFrom('v1', 'list', 'uploads', 'blobs', '_', 'A.b-c').map
 
 const routes: fc.Arbitrary<RegistryRoute> = fc.oneof(
   fc.constantFrom('base' as const, 'catalog' as const).map((kind) => ({ kind })),
-  fc.record({ kind: fc.constantFrom('tags' as const, 'uploads' as const), repository: repositories }),
+  fc.record({
+    kind: fc.constantFrom('tags' as const, 'uploads' as const, 'repository' as const),
+    repository: repositories,
+  }),
   fc.record({
     kind: fc.constant('manifest' as const),
     repository: repositories,
@@ -140,6 +143,8 @@ function pathOf(route: RegistryRoute): string {
       return `/v2/${route.repository}/tags/list`;
     case 'uploads':
       return `/v2/${route.repository}/blobs/uploads/`;
+    case 'repository':
+      return `/v2/${route.repository}/_shoal/repository`;
     case 'upload':
       return `/v2/${route.repository}/blobs/uploads/${route.uploadId}`;
     case 'manifest': {

@@ -1,16 +1,19 @@
 import type { FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
+import { type LendingStream, type LentBytes, type LentRuns, lentRunsKey } from '../../core/index.ts';
 import { StorageInternalError } from '../errors.ts';
 import { driverName, toDriverError } from './errno.ts';
 
-// Large enough that a blob costs few calls, small enough that hundreds of readers fit in memory.
+// Large enough that a blob costs few calls, small enough that hundreds of slow readers fit in memory: each has the parts
+// of its answer that the kernel has not taken yet, two of them when they are lent, about six through ordinary streams.
 const chunkBytes = 256 * 1024;
 
 /**
  * Streams bytes of an open file, and closes it at the end, on an error and on `destroy`. A file that gets shorter while
- * it is read ends in an error, never in a shorter stream.
+ * it is read ends in an error, never in a shorter stream. Who takes its runs gets each part in memory that is used again
+ * as soon as it is given back, so that a reader has no more of it than it holds at a time.
  */
-export class FileStream extends Readable {
+export class FileStream extends Readable implements LendingStream {
   readonly #handle: FileHandle;
   readonly #path: string;
   readonly #end: number;
@@ -36,18 +39,24 @@ export class FileStream extends Readable {
       this.push(null);
       return;
     }
-    this.#handle.read(Buffer.allocUnsafe(wanted), 0, wanted, this.#position).then(
-      ({ buffer, bytesRead }) => {
-        if (bytesRead === 0) {
-          const reason = `the file ends at byte ${this.#position}, expected ${this.#end}: it was cut while it was read`;
-          this.destroy(new StorageInternalError(driverName, this.#path, reason));
-          return;
-        }
-        this.#position += bytesRead;
-        this.push(buffer.subarray(0, bytesRead));
-      },
-      (error: unknown) => this.destroy(this.#wrap(error)),
+    this.#fill(Buffer.allocUnsafe(wanted)).then(
+      (bytes) => this.push(bytes),
+      (error: Error) => this.destroy(error),
     );
+  }
+
+  async *[lentRunsKey](): LentRuns {
+    const free: Buffer[] = [];
+    try {
+      while (this.#position < this.#end) {
+        // The first part is the longest, so that its memory is enough for every other.
+        const memory = free.pop() ?? Buffer.allocUnsafeSlow(Math.min(chunkBytes, this.#end - this.#position));
+        const bytes = await this.#fill(memory.subarray(0, this.#end - this.#position));
+        yield [new Loan(bytes, () => void free.push(memory))];
+      }
+    } finally {
+      this.destroy();
+    }
   }
 
   override _destroy(error: Error | null, callback: (error?: Error | null) => void): void {
@@ -57,9 +66,42 @@ export class FileStream extends Readable {
     );
   }
 
+  /** The next bytes of the file, as many as the memory takes or the system gives at once. */
+  async #fill(memory: Buffer): Promise<Buffer> {
+    let bytesRead: number;
+    try {
+      ({ bytesRead } = await this.#handle.read(memory, 0, memory.length, this.#position));
+    } catch (error) {
+      // The handle is closed by `destroy`: its reason tells more.
+      throw this.errored ?? this.#wrap(error);
+    }
+    if (bytesRead === 0) {
+      const reason = `the file ends at byte ${this.#position}, expected ${this.#end}: it was cut while it was read`;
+      throw new StorageInternalError(driverName, this.#path, reason);
+    }
+    this.#position += bytesRead;
+    return memory.subarray(0, bytesRead);
+  }
+
   #wrap(error: unknown): Error {
     const known = toDriverError(error, this.#path, 'read');
     if (known !== error && known instanceof Error) return known;
     return new StorageInternalError(driverName, this.#path, `reading failed (${error})`, { cause: error });
+  }
+}
+
+class Loan implements LentBytes {
+  readonly bytes: Buffer;
+  #giveBack: (() => void) | undefined;
+
+  constructor(bytes: Buffer, giveBack: () => void) {
+    this.bytes = bytes;
+    this.#giveBack = giveBack;
+  }
+
+  release(): void {
+    if (this.#giveBack === undefined) throw new Error('lent bytes were released twice');
+    this.#giveBack();
+    this.#giveBack = undefined;
   }
 }

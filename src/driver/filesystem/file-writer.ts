@@ -1,12 +1,11 @@
-import { constants } from 'node:fs';
-import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
+import { type FileHandle, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { ConflictError } from '../errors.ts';
 import type { FileWriter } from '../storage-driver.ts';
 import { driverName, hasCode, toDriverError } from './errno.ts';
 import { findFile, type Publisher } from './publisher.ts';
 import { type LastingDirectories, makeWithParents } from './sync.ts';
-import type { TemporaryFiles } from './temporary-files.ts';
+import type { TemporaryFile, TemporaryFiles } from './temporary-files.ts';
 import type { UnfinishedFiles } from './unfinished-files.ts';
 
 /** What writers share. */
@@ -19,33 +18,34 @@ export interface WriterDeps {
 
 /**
  * Writes one object. A new one grows in a temporary file of its own, so that writers of several processes to one path
- * never meet; one that goes on grows where the earlier bytes wait. The calls come in order, `OrderedWriter` sees to that.
+ * never meet. One that goes on takes the bytes that wait with its first call that changes them, and not before: to look at
+ * their size takes them from nobody. The calls come in order, `OrderedWriter` sees to that.
  */
 export class DiskFileWriter implements FileWriter {
   readonly #deps: WriterDeps;
   readonly #path: string;
-  readonly #handle: FileHandle;
   readonly #onClose: () => void;
-  /** Where the file is; `undefined` once it is committed or thrown away. */
-  #location: string | undefined;
+  /** Whether it goes on with bytes of an earlier writer. */
   readonly #isKept: boolean;
+  /** `undefined` until the bytes of an earlier writer are taken. */
+  #handle: FileHandle | undefined;
+  /** Where the file is; `undefined` before it is taken, and once it is committed or thrown away. */
+  #location: string | undefined;
   #size: number;
   #canTrustBytes = true;
 
   private constructor(options: {
     readonly deps: WriterDeps;
     readonly path: string;
-    readonly handle: FileHandle;
-    readonly location: string;
-    readonly isKept: boolean;
+    readonly file: TemporaryFile | undefined;
     readonly size: number;
     readonly onClose: () => void;
   }) {
     this.#deps = options.deps;
     this.#path = options.path;
-    this.#handle = options.handle;
-    this.#location = options.location;
-    this.#isKept = options.isKept;
+    this.#isKept = options.file === undefined;
+    this.#handle = options.file?.handle;
+    this.#location = options.file?.location;
     this.#size = options.size;
     this.#onClose = options.onClose;
   }
@@ -53,27 +53,13 @@ export class DiskFileWriter implements FileWriter {
   /** Begins at nothing; bytes that an earlier writer closed are thrown away. `onClose` is called once. */
   static async create(deps: WriterDeps, path: string, onClose: () => void): Promise<DiskFileWriter> {
     await deps.unfinished.remove(path);
-    const { handle, location } = await deps.temporary.create();
-    return new DiskFileWriter({ deps, path, handle, location, isKept: false, size: 0, onClose });
+    return new DiskFileWriter({ deps, path, file: await deps.temporary.create(), size: 0, onClose });
   }
 
   /** Goes on with bytes that an earlier writer closed; `undefined` when there are none. `onClose` is called once. */
   static async find(deps: WriterDeps, path: string, onClose: () => void): Promise<DiskFileWriter | undefined> {
-    const location = await deps.unfinished.locate(path);
-    let handle: FileHandle;
-    try {
-      handle = await open(location, constants.O_RDWR | constants.O_NOFOLLOW);
-    } catch (error) {
-      if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
-      throw error;
-    }
-    try {
-      const { size } = await handle.stat();
-      return new DiskFileWriter({ deps, path, handle, location, isKept: true, size, onClose });
-    } catch (error) {
-      await handle.close();
-      throw error;
-    }
+    const size = await deps.unfinished.findSize(path);
+    return size === undefined ? undefined : new DiskFileWriter({ deps, path, file: undefined, size, onClose });
   }
 
   get size(): number {
@@ -82,23 +68,23 @@ export class DiskFileWriter implements FileWriter {
 
   async write(bytes: Uint8Array): Promise<void> {
     let written = 0;
+    const { handle } = await this.#taken();
     try {
       while (written < bytes.length) {
-        const result = await this.#handle.write(bytes, written, bytes.length - written, this.#size + written);
+        const result = await handle.write(bytes, written, bytes.length - written, this.#size + written);
         written += result.bytesWritten;
       }
     } catch (error) {
-      await this.#cutToSize();
+      await this.#cutToSize(handle);
       throw toDriverError(error, this.#path, 'write');
     }
     this.#size += bytes.length;
   }
 
   async commit(): Promise<void> {
-    const location = this.#location ?? '';
     try {
-      if (this.#isKept) await this.#requireOwn(location);
-      const file = { location, handle: this.#handle, sync: () => this.#sync(), gone: this.#gone };
+      const { location, handle } = await this.#taken();
+      const file = { location, handle, sync: () => this.#sync(handle), gone: this.#gone };
       await this.#deps.publisher.publish(file, this.#path);
     } catch (error) {
       throw toDriverError(error, this.#path, 'write');
@@ -120,13 +106,14 @@ export class DiskFileWriter implements FileWriter {
   }
 
   async close(): Promise<void> {
+    const handle = this.#handle;
     try {
-      if (this.#location !== undefined) await this.#keep(this.#location);
+      if (handle !== undefined && this.#location !== undefined) await this.#keep(this.#location, handle);
     } catch (error) {
       throw toDriverError(error, this.#path, 'write');
     } finally {
       this.#onClose();
-      await this.#handle.close();
+      await handle?.close();
     }
   }
 
@@ -134,15 +121,48 @@ export class DiskFileWriter implements FileWriter {
     return this.close();
   }
 
+  /** The file to write to. @throws ConflictError when the bytes of the earlier writer are not as they were found any more */
+  async #taken(): Promise<TemporaryFile> {
+    if (this.#handle !== undefined && this.#location !== undefined) {
+      return { handle: this.#handle, location: this.#location };
+    }
+    try {
+      const file = await this.#deps.unfinished.take(this.#path);
+      if (file === undefined) throw this.#gone(undefined);
+      this.#handle = file.handle;
+      this.#location = file.location;
+      const { size } = await file.handle.stat();
+      if (size !== this.#size) throw await this.#giveBack(file, size);
+      return file;
+    } catch (error) {
+      throw toDriverError(error, this.#path, 'write');
+    }
+  }
+
+  /** Another process has written to them since; `close` has to leave them as they are. */
+  async #giveBack({ location, handle }: TemporaryFile, size: number): Promise<Error> {
+    await this.#keep(location, handle);
+    this.#location = undefined;
+    const message = `the unfinished bytes were ${this.#size} and are ${size} now: another process has written to them`;
+    return new ConflictError(driverName, this.#path, message);
+  }
+
   /** Makes the bytes last, in the place where a later writer looks for them. */
-  async #keep(location: string): Promise<void> {
+  async #keep(location: string, handle: FileHandle): Promise<void> {
     if (!this.#canTrustBytes) {
       await unlinkIfThere(location);
       return;
     }
-    await this.#sync();
-    if (this.#isKept) return;
     const kept = await this.#deps.unfinished.locate(this.#path);
+    if (this.#isKept) {
+      await this.#sync(handle);
+      await this.#rename(location, kept);
+      // Either of its names is found after a loss of power, so one sync of the directory is enough for all writers.
+      await this.#deps.directories.settleOnce(dirname(kept));
+      return;
+    }
+    // No bytes, nothing to last: an upload that has just begun does not wait for the disk.
+    if (this.#size > 0) await this.#sync(handle);
     try {
       await this.#moveTo(kept, location);
     } catch (error) {
@@ -153,25 +173,34 @@ export class DiskFileWriter implements FileWriter {
     }
   }
 
+  /** @throws ConflictError when the file is in the hands of another writer by now, or thrown away */
+  async #rename(location: string, kept: string): Promise<void> {
+    try {
+      await rename(location, kept);
+    } catch (error) {
+      throw hasCode(error, 'ENOENT', 'ENOTDIR') ? this.#gone(error) : error;
+    }
+  }
+
   async #moveTo(kept: string, location: string): Promise<void> {
     await makeWithParents(dirname(kept));
     await rename(location, kept);
-    await this.#deps.directories.settle(dirname(kept));
+    if (this.#size > 0) await this.#deps.directories.settle(dirname(kept));
   }
 
   /** A later writer must find what was taken and no more. */
-  async #cutToSize(): Promise<void> {
+  async #cutToSize(handle: FileHandle): Promise<void> {
     try {
-      await this.#handle.truncate(this.#size);
+      await handle.truncate(this.#size);
     } catch {
       // The caller gets the error of the write, which came first; what this one means for the bytes is minded at `close`.
       this.#canTrustBytes = false;
     }
   }
 
-  async #sync(): Promise<void> {
+  async #sync(handle: FileHandle): Promise<void> {
     try {
-      await this.#handle.sync();
+      await handle.sync();
     } catch (error) {
       // The kernel drops pages that it could not write and reports that once: a second sync would succeed over a hole.
       this.#canTrustBytes = false;
@@ -179,14 +208,8 @@ export class DiskFileWriter implements FileWriter {
     }
   }
 
-  /** The name may have come to mean another file, when somebody broke the rule of one writer at a time. */
-  async #requireOwn(location: string): Promise<void> {
-    const [there, own] = await Promise.all([findFile(location), this.#handle.stat()]);
-    if (there?.ino !== own.ino || there.dev !== own.dev) throw this.#gone(undefined);
-  }
-
   readonly #gone = (cause: unknown): Error =>
-    new ConflictError(driverName, this.#path, 'the unfinished bytes were removed or replaced meanwhile', { cause });
+    new ConflictError(driverName, this.#path, 'another process has taken or removed the unfinished bytes', { cause });
 }
 
 async function unlinkIfThere(location: string): Promise<void> {

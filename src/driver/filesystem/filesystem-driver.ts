@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { type FileHandle, lstat, open, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, open, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
 import Type from 'typebox';
@@ -147,8 +147,9 @@ class FilesystemDriver implements StorageDriver {
   delete(path: string, context?: CallContext): Promise<void> {
     return this.#run('write', path, context, async () => {
       const place = await this.#root.locateName(path);
-      const wasThere = await this.#remove(place);
+      // First what no listing shows: whoever is killed in between leaves something that can be found and deleted again.
       const wasUnfinished = await this.#unfinished.removeBelow(path);
+      const wasThere = await this.#remove(place);
       if (!wasThere && !wasUnfinished) throw new PathNotFoundError(driverName, path);
     });
   }
@@ -250,6 +251,7 @@ class FilesystemDriver implements StorageDriver {
       const file = { location, handle, sync: () => handle.sync(), gone: gone(source), signal };
       await this.#publisher.publish(file, destination);
       await syncUnlessGone(dirname(location));
+      await this.#prune(dirname(location));
     } catch (error) {
       throw hasCode(error, 'ENOENT') ? toDriverError(error, source, 'read') : error;
     }
@@ -267,7 +269,20 @@ class FilesystemDriver implements StorageDriver {
       throw error;
     }
     await syncUnlessGone(dirname(place));
+    if (!found.isDirectory()) await this.#prune(dirname(place));
     return true;
+  }
+
+  /**
+   * Removes directories that an object has left empty. What is not empty stays, by the system's own check; whoever writes
+   * there makes it again.
+   */
+  async #prune(from: string): Promise<void> {
+    try {
+      for (let place = from; place !== this.#root.location; place = dirname(place)) await rmdir(place);
+    } catch {
+      // In use, or gone already. An empty directory that stays does no harm.
+    }
   }
 }
 

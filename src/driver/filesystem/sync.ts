@@ -56,6 +56,16 @@ export class LastingDirectories {
     }
   }
 
+  /** {@link settle}, unless that was done for this directory already: for a file that was there then, under another name. */
+  async settleOnce(directory: string): Promise<void> {
+    try {
+      if (this.#known.get(directory) === identityOf(await stat(directory, { bigint: true }))) return;
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT')) throw error;
+    }
+    await this.settle(directory);
+  }
+
   async #settleWayTo(directory: string): Promise<void> {
     const unknown: { readonly place: string; readonly identity: string }[] = [];
     for (let place = directory; place !== this.#root; place = dirname(place)) {

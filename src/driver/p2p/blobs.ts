@@ -26,7 +26,11 @@ export function blobHandlers({ transferer, castore }: P2pDriverDeps): Handlers<'
     },
     'blob-data': {
       async stat({ digest }, call) {
-        const { sizeBytes } = await transferer.stat(repositoryOf(call), digest, transferContext(call));
+        const { repository } = call.context;
+        const { sizeBytes } =
+          repository === undefined
+            ? await transferer.locate(digest, transferContext(call))
+            : await transferer.stat(repository, digest, transferContext(call));
         return immutableFile(sizeBytes);
       },
       async getContent({ digest }, call) {

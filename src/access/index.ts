@@ -1,0 +1,2 @@
+export { type AccessConfig, AccessConfigSchema } from './config.ts';
+export { type AccessDeps, openAccess } from './open-access.ts';

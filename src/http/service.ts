@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { createServer, isIP } from 'node:net';
 import type { Server } from 'node:tls';
-import Fastify, { type FastifyInstance, type FastifyRequest, LogController } from 'fastify';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { BadRequestError, ConfigError, toWireError, UnauthorizedError } from '../core/index.ts';
@@ -43,6 +43,15 @@ const JSON_BODY_LIMIT_BYTES = 8 * 1024 * 1024;
 /** Repository, digest and upload state in a URL; fastify's own 100 characters would refuse a sha512 digest. */
 const PARAMETER_MAX_LENGTH = 2048;
 const READINESS_TIMEOUT_MS = 3_000;
+/** A head that has not come by then; Node looks for those every half minute. */
+const HEADERS_TIMEOUT_MS = 30_000;
+/**
+ * A connection on which no byte goes either way: its client does not read what it has asked for. The longest silence of one
+ * that does is that of a blob which is read once more at the end of its upload.
+ */
+const CONNECTION_TIMEOUT_MS = 30 * 60_000;
+/** What is below has errors in a form of its own. */
+const REGISTRY_PATH = /^\/v2(?:\/|$)/;
 
 /**
  * A fastify server with what every program has: the cluster token asked of all routes but public ones, errors as JSON
@@ -60,10 +69,12 @@ export function createService(options: ServiceOptions): FastifyInstance {
     routerOptions: { maxParamLength: PARAMETER_MAX_LENGTH },
     // Uploads may take hours; headers may not.
     requestTimeout: 0,
-    http: { headersTimeout: 30_000 },
+    http: { headersTimeout: HEADERS_TIMEOUT_MS },
+    connectionTimeout: CONNECTION_TIMEOUT_MS,
+    frameworkErrors: refuseUnreadablePath,
     genReqId: requestIdOf,
     forceCloseConnections: true,
-    ...(certificate === undefined ? {} : { https: certificate.options }),
+    ...(certificate === undefined ? {} : { https: { ...certificate.options, headersTimeout: HEADERS_TIMEOUT_MS } }),
   } as object) as unknown as FastifyInstance;
   followCertificate(app, certificate, options.logger);
   app.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
@@ -109,6 +120,13 @@ function addHealthRoutes(app: FastifyInstance, options: ServiceOptions): void {
   app.get('/metrics', { config }, async (_request, reply) => {
     return reply.type(options.metrics.contentType).send(await options.metrics.metrics());
   });
+}
+
+/** A path whose percent-encoding is none: no route is reached, so that nobody else gives the error its form. */
+function refuseUnreadablePath(error: Error, request: FastifyRequest, reply: FastifyReply): void {
+  const entry = { code: 'NAME_INVALID', message: `the path cannot be read: ${error.message.slice(0, 300)}` };
+  const isRegistry = REGISTRY_PATH.test(request.url.split('?')[0]!);
+  reply.code(400).send(isRegistry ? { errors: [entry] } : toWireError(new BadRequestError(entry.message)));
 }
 
 /** The id that a proxy in front has given a request, as long as it can stand in a log; else a new one. */

@@ -39,6 +39,9 @@ export function addBlobRoutes(app: FastifyInstance, deps: BlobRoutesDeps): void 
     });
     return { sizeBytes: located.sizeBytes };
   });
+  app.post(originRoutes.keep(':digest'), async (request, reply): Promise<BlobStatAnswer> => {
+    return { sizeBytes: await deps.blobs.keep(digestOf(request), goneSignal(reply)) };
+  });
   app.get(originRoutes.metainfo(':digest'), async (request, reply) => {
     const metainfo = await deps.metainfo.get(digestOf(request), goneSignal(reply));
     return reply.type(OCTETS).send(encodeMetainfo(metainfo));

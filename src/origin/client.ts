@@ -52,6 +52,12 @@ export class OriginClient {
     return answer.sizeBytes;
   }
 
+  /** The length of a blob in bytes; the origin makes sure that the backend has it, or will. @throws BlobNotFoundError */
+  async keep(digest: Digest, signal?: AbortSignal): Promise<number> {
+    const path = originRoutes.keep(digest);
+    return (await this.#client.json<BlobStatAnswer>({ method: 'POST', path, signal })).sizeBytes;
+  }
+
   /** The caller reads the stream to its end or destroys it. A range has one byte at least. @throws BlobNotFoundError */
   async open(
     digest: Digest,
@@ -125,6 +131,11 @@ export class OriginCluster {
   /** The length of a blob in bytes. @throws BlobNotFoundError */
   async stat(digest: Digest, signal?: AbortSignal): Promise<number> {
     return this.#tryEach(digest, (origin) => origin.stat(digest, signal));
+  }
+
+  /** The length in bytes of a blob that is to be linked anew; the backend has it then, or will. @throws BlobNotFoundError */
+  async keep(digest: Digest, signal?: AbortSignal): Promise<number> {
+    return this.#tryEach(digest, (origin) => origin.keep(digest, signal));
   }
 
   /** The bytes of a blob; fails over until the answer begins, not in mid-body. @throws BlobNotFoundError */

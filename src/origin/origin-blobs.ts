@@ -108,6 +108,19 @@ export class OriginBlobs {
     return this.#locateElsewhere(digest, signal);
   }
 
+  /**
+   * Finds a blob that is about to be linked in a repository that did not push it. Garbage collection may have taken its
+   * bytes out of the backend while this disk still has them: then their write-back is queued anew when this resolves.
+   * @returns its length in bytes
+   * @throws what {@link locate} throws
+   */
+  async keep(digest: Digest, signal: AbortSignal): Promise<number> {
+    const { queue, backend } = this.#deps;
+    const { where, sizeBytes } = await this.locate(digest, { signal });
+    if (where === 'castore' && backend.writable) await queue.add(digest, { repository: undefined, delayMs: 0 });
+    return sizeBytes;
+  }
+
   /** Finds a blob and opens it. A blob that is evicted between the two is found again elsewhere. */
   async open(
     digest: Digest,

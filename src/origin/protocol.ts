@@ -9,6 +9,7 @@ import Type, { type Static } from 'typebox';
  * | `PUT /v1/blobs/<digest>?replica=true` | a copy from another owner: verified, synced, kept, not copied on; the write-back is queued with a delay |
  * | `GET /v1/blobs/<digest>/stat` | {@link BlobStatAnswer}, without fetching the blob |
  * | `GET /v1/blobs/<digest>` | the bytes; `Range: bytes=a-b` gives 206 |
+ * | `POST /v1/blobs/<digest>/keep` | the same, and what this disk holds is written to the backend once more, should it lack it: before a blob is linked anew |
  * | `GET /v1/blobs/<digest>?local=true`, `…/stat?local=true` | the same, from this origin's own disk only: what origins ask each other |
  * | `GET /v1/blobs/<digest>/metainfo` | encoded metainfo (core), made from the whole blob when there is none yet |
  * | `GET /v1/blobs/<digest>/inline` | a metainfo answer (tracker/protocol.ts): metainfo, and the blob when it is small |
@@ -16,6 +17,7 @@ import Type, { type Static } from 'typebox';
 export const originRoutes = {
   blob: (digest: string) => `/v1/blobs/${digest}`,
   stat: (digest: string) => `/v1/blobs/${digest}/stat`,
+  keep: (digest: string) => `/v1/blobs/${digest}/keep`,
   metainfo: (digest: string) => `/v1/blobs/${digest}/metainfo`,
   inline: (digest: string) => `/v1/blobs/${digest}/inline`,
 } as const;

@@ -10,7 +10,7 @@ import {
   takeLentRuns,
 } from '../core/index.ts';
 import { checkedBody, checkedRuns } from './blob-body.ts';
-import { entityTagOf, namesEntity } from './conditional.ts';
+import { entityTagOf, namesEntity, requireMatch } from './conditional.ts';
 import { BlobDamagedError } from './errors.ts';
 import type { RegistryDeed } from './events.ts';
 import { type Answer, callContext, type Exchange, headerOf } from './exchange.ts';
@@ -40,6 +40,7 @@ export async function handleBlob(
     etag: entityTagOf(digest),
     'cache-control': `max-age=${BLOB_MAX_AGE_SECONDS}`,
   };
+  requireMatch(headerOf(exchange.request, 'if-match'), digest);
   if (namesEntity(headerOf(exchange.request, 'if-none-match'), digest)) return { status: 304, headers };
   const url = delivery.redirect ? await findRedirect(exchange, repository, blob) : undefined;
   if (url !== undefined) {

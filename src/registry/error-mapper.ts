@@ -25,6 +25,7 @@ import {
   ManifestUnknownError,
   MethodNotAllowedError,
   PaginationNumberError,
+  PreconditionFailedError,
   RouteUnknownError,
   TooManyTagsError,
   UploadBusyError,
@@ -154,6 +155,12 @@ const rows: readonly ErrorRow[] = [
     status: 405,
     message: 'the storage behind this registry does not do this',
     meaning: 'The storage driver does not do this.',
+  },
+  {
+    error: PreconditionFailedError,
+    code: 'UNSUPPORTED',
+    status: 412,
+    meaning: '`If-Match` names other content than there is.',
   },
   {
     error: ManifestTooLargeError,

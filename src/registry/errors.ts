@@ -36,6 +36,11 @@ export class PaginationNumberError extends AppError {
   readonly code = 'PAGINATION_NUMBER_INVALID';
 }
 
+/** `If-Match` names other content than there is. */
+export class PreconditionFailedError extends AppError {
+  readonly code = 'PRECONDITION_FAILED';
+}
+
 /** `Content-Range`, `Content-Length` and the body of an upload's chunk contradict each other. */
 export class ChunkSizeError extends AppError {
   readonly code = 'CHUNK_SIZE_INVALID';

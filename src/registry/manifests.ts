@@ -11,7 +11,7 @@ import {
 } from '../core/index.ts';
 import { formatPath } from '../pathparser/index.ts';
 import { mapConcurrently } from './concurrent.ts';
-import { entityTagOf, namesEntity } from './conditional.ts';
+import { entityTagOf, namesEntity, requireMatch } from './conditional.ts';
 import { ManifestUnknownError } from './errors.ts';
 import type { RegistryDeed } from './events.ts';
 import { type Answer, callContext, type Exchange, headerOf } from './exchange.ts';
@@ -50,6 +50,7 @@ async function getManifest(exchange: Exchange, repository: Repository, reference
   if (manifest === undefined) throw unknownManifest(repository, reference);
   const { digest, bytes } = manifest;
   const named = { 'docker-content-digest': digest, etag: entityTagOf(digest) };
+  requireMatch(headerOf(exchange.request, 'if-match'), digest);
   if (namesEntity(headerOf(exchange.request, 'if-none-match'), digest)) return { status: 304, headers: named };
   const headers = { ...named, 'content-type': mediaTypeOfStored(bytes), 'content-length': bytes.length };
   if (exchange.method === 'HEAD') return { status: 200, headers };

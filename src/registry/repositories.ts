@@ -6,7 +6,8 @@ import { isNotFound, listNamesIfAny } from './links.ts';
 /**
  * `DELETE /v2/<name>/_shoal/repository`: takes a repository out of the registry with its tags, manifests, links and
  * unfinished uploads (an extension of ours; the specification has no such request). Repositories below it
- * (`<name>/other`) stay, and so do the bytes of blobs, for garbage collection.
+ * (`<name>/other`) stay, and so do the bytes of blobs, for garbage collection; on a driver that knows only the registry's
+ * layout also unfinished uploads, until they are purged.
  */
 export async function deleteRepository(exchange: Exchange, repository: Repository): Promise<Answer> {
   const paths = await pathsOf(exchange, repository);

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { FastifyRequest } from 'fastify';
 import { MANIFEST_MAX_BYTES } from '../core/index.ts';
-import { ManifestTooLargeError } from './errors.ts';
+import { BodyIncompleteError, ManifestTooLargeError } from './errors.ts';
 import { readBody } from './read-body.ts';
 
 /** The body of a request as it comes from the socket; `undefined` when there is none. */
@@ -25,6 +25,9 @@ export async function consumeBody(
   for await (const chunk of readBody(body, idleTimeoutMs)) await take(chunk);
 }
 
+/** A manifest that has not come whole by then is given up, however often another byte of it comes. */
+const MANIFEST_TIMEOUT_MS = 300_000;
+
 /** The whole body of a manifest PUT. @throws ManifestTooLargeError before more than the largest manifest is held */
 export async function readManifestBody(request: FastifyRequest, idleTimeoutMs: number): Promise<Buffer> {
   const announced = contentLengthOf(request) ?? 0;
@@ -33,11 +36,17 @@ export async function readManifestBody(request: FastifyRequest, idleTimeoutMs: n
   if (body === undefined) return Buffer.alloc(0);
   const chunks: Buffer[] = [];
   let size = 0;
-  await consumeBody(body, idleTimeoutMs, async (chunk) => {
-    size += chunk.length;
-    if (size > MANIFEST_MAX_BYTES) throw tooLarge(size);
-    chunks.push(chunk);
-  });
+  const late = new BodyIncompleteError(`the manifest did not come within ${MANIFEST_TIMEOUT_MS} ms`);
+  const timer = setTimeout(() => body.destroy(late), MANIFEST_TIMEOUT_MS);
+  try {
+    await consumeBody(body, idleTimeoutMs, async (chunk) => {
+      size += chunk.length;
+      if (size > MANIFEST_MAX_BYTES) throw tooLarge(size);
+      chunks.push(chunk);
+    });
+  } finally {
+    clearTimeout(timer);
+  }
   return Buffer.concat(chunks, size);
 }
 

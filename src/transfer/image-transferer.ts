@@ -12,8 +12,8 @@ export interface ImageTransferer {
   /** The length of a blob, and how it is linked. One request to the cluster at most; no byte of the blob. @throws BlobNotFoundError */
   stat(repository: Repository, digest: Digest, context?: TransferContext): Promise<BlobStat>;
   /**
-   * The length of a blob that the cluster holds, in whichever repository, so that it can be linked in another one. Only for
-   * a caller who may pull from all of them. @throws BlobNotFoundError
+   * The length of a blob that the cluster holds, in whichever repository, so that it can be linked in another one: the
+   * origins make sure that it lasts. Only for a caller who may pull from all of them. @throws BlobNotFoundError
    */
   locate(digest: Digest, context?: TransferContext): Promise<{ readonly sizeBytes: number }>;
   /** The bytes of a blob, or a range of them, as they get verified. Errors destroy the stream; it never ends early cleanly. @throws BlobNotFoundError */

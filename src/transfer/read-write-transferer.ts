@@ -91,7 +91,7 @@ export class ReadWriteTransferer extends LinkedReads implements ImageTransferer 
   }
 
   async locate(digest: Digest, context?: TransferContext): Promise<{ readonly sizeBytes: number }> {
-    return { sizeBytes: await this.#deps.origins.stat(digest, context?.signal) };
+    return { sizeBytes: await this.#deps.origins.keep(digest, context?.signal) };
   }
 
   async upload(repository: Repository, digest: Digest, context?: TransferContext): Promise<void> {

@@ -69,6 +69,21 @@ describe('garbage collection in a cluster', () => {
     await pull('team/old', 'v2', deleted);
   });
 
+  it('writes to the backend anew what is mounted from an origin that still has it', { timeout: 60_000 }, async () => {
+    const layer = randomBytes(300_000);
+    const digest = hashBytes(layer);
+    const manifest = await pushImage(cluster.proxy.url, 'team/left', 'v1', [layer]);
+    await expect.poll(() => isInBackend(digest)).toBe(true);
+    await fetch(`${cluster.proxy.url}/v2/team/left/manifests/${manifest}`, { method: 'DELETE' });
+    await collect(3);
+    await collect(6);
+    expect(await isInBackend(digest)).toBe(false);
+    const url = `${cluster.proxy.url}/v2/team/mounted/blobs/uploads/?mount=${digest}`;
+    expect((await fetch(url, { method: 'POST' })).status).toBe(201);
+    await expect.poll(() => isInBackend(digest), { timeout: 10_000 }).toBe(true);
+    expect(await pullBlob(cluster.agents[0]!.url, 'team/mounted', digest)).toMatchObject({ digest });
+  });
+
   it('brings back from the quarantine what a push names again', { timeout: 60_000 }, async () => {
     const layer = randomBytes(300_000);
     const manifest = await pushImage(cluster.proxy.url, 'team/again', 'v1', [layer]);

@@ -11,7 +11,7 @@ export interface TestAnswer {
 }
 
 /** What goes with a request. */
-export interface CallOptions {
+interface CallOptions {
   readonly headers?: Record<string, string>;
   readonly body?: Uint8Array | string | AsyncIterable<Uint8Array>;
 }

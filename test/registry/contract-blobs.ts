@@ -125,6 +125,24 @@ export function blobContract(name: string, makeRegistry: MakeRegistry): void {
       expect(other.status).toBe(200);
     });
 
+    it('answers 412 when If-Match names another blob or manifest', async () => {
+      const { client } = await makeRegistry();
+      const { digest: manifest } = await client.putImage('a/b', ['v1']);
+      const blob = await client.putBlob('a/b', bytesOf('matched', 100));
+      for (const [path, digest] of [
+        [`blobs/${blob}`, blob],
+        ['manifests/v1', manifest],
+        [`manifests/${manifest}`, manifest],
+      ] as const) {
+        const statusFor = async (method: string, tags: string) =>
+          (await client.call(method, `/v2/a/b/${path}`, { headers: { 'if-match': tags } })).status;
+        for (const tags of ['*', `"${digest}"`, `"x", "${digest}"`]) expect(await statusFor('GET', tags)).toBe(200);
+        for (const tags of ['"x"', `W/"${digest}"`, '']) {
+          expect([tags, await statusFor('GET', tags), await statusFor('HEAD', tags)]).toEqual([tags, 412, 412]);
+        }
+      }
+    });
+
     it('deletes a blob from one repository and leaves it in the others', async () => {
       const { client } = await makeRegistry();
       const blob = bytesOf('deleted', 100);

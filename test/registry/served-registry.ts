@@ -22,6 +22,7 @@ export interface ServerTimes {
   readonly headersTimeout?: number;
   readonly connectionsCheckingInterval?: number;
   readonly keepAliveTimeout?: number;
+  readonly timeout?: number;
 }
 
 /** Serves a driver. The driver stays the caller's to close; the caller closes the registry. */

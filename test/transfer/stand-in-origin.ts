@@ -48,6 +48,7 @@ export class StandInOrigin {
         return reply.code(201).send();
       });
       app.get(originRoutes.stat(':digest'), async (request) => ({ sizeBytes: origin.#get(digestOf(request)).length }));
+      app.post(originRoutes.keep(':digest'), async (request) => ({ sizeBytes: origin.#get(digestOf(request)).length }));
       app.get(originRoutes.inline(':digest'), async (request) => origin.answer(digestOf(request)));
     });
     return origin;

@@ -90,8 +90,12 @@ class FilesystemDriver implements StorageDriver {
 
   getContent(path: string, context?: CallContext): Promise<Buffer> {
     return this.#run('read', path, context, async () => {
-      await using handle = await this.#openFile(path);
-      return await handle.readFile(context?.signal ? { signal: context.signal } : {});
+      const { handle, size } = await this.#openFile(path);
+      try {
+        return await readWhole(handle, size, context?.signal);
+      } finally {
+        await handle.close();
+      }
     });
   }
 
@@ -113,15 +117,9 @@ class FilesystemDriver implements StorageDriver {
 
   reader(path: string, range: ReadRange, context?: CallContext): Promise<Readable> {
     return this.#run('read', path, context, async () => {
-      const handle = await this.#openFile(path);
-      try {
-        const { size } = await handle.stat();
-        const end = range.length === undefined ? size : Math.min(size, range.offset + range.length);
-        return new FileStream({ handle, path, start: range.offset, end });
-      } catch (error) {
-        await handle.close();
-        throw error;
-      }
+      const { handle, size } = await this.#openFile(path);
+      const end = range.length === undefined ? size : Math.min(size, range.offset + range.length);
+      return new FileStream({ handle, path, start: range.offset, end });
     });
   }
 
@@ -190,7 +188,8 @@ class FilesystemDriver implements StorageDriver {
   }
 
   /** Opens an object for reading. @throws PathNotFoundError, NotAFileError */
-  async #openFile(path: string): Promise<FileHandle> {
+  /** The length cannot change: what is visible under a name is replaced by another file, never written to. */
+  async #openFile(path: string): Promise<{ readonly handle: FileHandle; readonly size: number }> {
     const place = await this.#root.locate(path);
     // Without O_NONBLOCK, opening a named pipe would wait for a writer for ever.
     const handle = await open(place, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -198,7 +197,7 @@ class FilesystemDriver implements StorageDriver {
       const found = await handle.stat();
       if (found.isDirectory()) throw new NotAFileError(driverName, path);
       if (!found.isFile()) throw new PathNotFoundError(driverName, path);
-      return handle;
+      return { handle, size: found.size };
     } catch (error) {
       await handle.close();
       throw error;
@@ -242,7 +241,8 @@ class FilesystemDriver implements StorageDriver {
 
   async #move(source: string, destination: string, signal: AbortSignal | undefined): Promise<void> {
     try {
-      await using handle = await this.#openFile(source);
+      const { handle: opened } = await this.#openFile(source);
+      await using handle = opened;
       if (source === destination) return;
       const location = await this.#root.locateName(source);
       if ((await lstat(location)).isSymbolicLink()) {
@@ -284,6 +284,20 @@ class FilesystemDriver implements StorageDriver {
       // In use, or gone already. An empty directory that stays does no harm.
     }
   }
+}
+
+/** All `size` bytes of a file, in as few calls as it takes. */
+async function readWhole(handle: FileHandle, size: number, signal: AbortSignal | undefined): Promise<Buffer> {
+  // Not from the shared pool: whoever keeps a link of 71 bytes would keep 8 KiB with it.
+  const bytes = Buffer.allocUnsafeSlow(size);
+  for (let offset = 0; offset < size; ) {
+    const { bytesRead } = await handle.read(bytes, offset, size - offset, offset);
+    signal?.throwIfAborted();
+    // Somebody else has cut the file short: who verifies what it reads will see.
+    if (bytesRead === 0) return bytes.subarray(0, offset);
+    offset += bytesRead;
+  }
+  return bytes;
 }
 
 function gone(path: string): (cause: unknown) => Error {

@@ -26,6 +26,8 @@ export const systemPrograms: readonly SystemProgram[] = [
   { command: 'openssl', debianPackage: 'openssl', tests: 'certificates and keys' },
   { command: 'redis-server', debianPackage: 'redis-server', tests: "the tracker's Redis peer store" },
   { command: 'aria2c', debianPackage: 'aria2', tests: 'foreign BitTorrent clients' },
+  { command: 'unshare', debianPackage: 'util-linux', tests: 'container clients on hosts of their own' },
+  { command: 'nsenter', debianPackage: 'util-linux', tests: 'container clients on hosts of their own' },
   { command: 'ip', debianPackage: 'iproute2', tests: 'hosts with addresses and link rates of their own' },
   { command: 'tc', debianPackage: 'iproute2', tests: 'hosts with addresses and link rates of their own' },
   {

@@ -1,15 +1,12 @@
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { readdir, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { hashBytes, hexOf } from '../../src/core/index.ts';
 import { pullBlob, pushImage } from '../cluster/registry-requests.ts';
 import { TestCluster } from '../cluster/test-cluster.ts';
 import { hasPrograms } from '../helpers/command.ts';
-import { makeTempDir } from '../helpers/temp-dir.ts';
+import { startDockerRegistry } from './docker-registry-process.ts';
 
 /** distribution and Shoal on one backend folder, each serving what the other wrote. */
 // Skipped only where the program is missing; never in CI.
@@ -59,48 +56,4 @@ async function untilWrittenBack(cluster: TestCluster, digests: readonly string[]
     const files = () => readdir(folder).catch(() => []);
     await expect.poll(files, { timeout: 60_000, interval: 100 }).toContain('data');
   }
-}
-
-/** Starts distribution on a folder. @returns its base URL */
-async function startDockerRegistry(folder: string): Promise<string> {
-  const port = await freePort();
-  const config = join(await makeTempDir(), 'config.yml');
-  await writeFile(
-    config,
-    `version: 0.1
-storage:
-  filesystem:
-    rootdirectory: ${folder}
-http:
-  addr: 127.0.0.1:${port}
-`,
-  );
-  const child = spawn('docker-registry', ['serve', config], { stdio: 'ignore' });
-  onTestFinished(() => end(child));
-  const url = `http://127.0.0.1:${port}`;
-  await expect
-    .poll(
-      () =>
-        fetch(`${url}/v2/`).then(
-          ({ status }) => status,
-          () => 0,
-        ),
-      { timeout: 20_000 },
-    )
-    .toBe(200);
-  return url;
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return;
-  child.kill('SIGKILL');
-  await once(child, 'exit');
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

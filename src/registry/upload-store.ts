@@ -18,6 +18,7 @@ import { isNotFound, linkContent, orUndefined } from './links.ts';
 import { consumeBody } from './request-body.ts';
 import { RunningHashes } from './running-hashes.ts';
 import { UploadBegin, type UploadKey } from './upload-begin.ts';
+import { WriteBehind } from './write-behind.ts';
 
 /** What the uploads of a registry need. */
 export interface UploadStoreDeps {
@@ -224,19 +225,27 @@ export class UploadStore {
 
   async #take(upload: OpenUpload, { body, range }: Chunk, context: CallContext): Promise<void> {
     const { writer, key } = upload;
-    if (range !== undefined && range.offset !== upload.size()) throw outOfOrder(upload, range.offset);
+    const begin = upload.size();
+    if (range !== undefined && range.offset !== begin) throw outOfOrder(upload, range.offset);
     let taken = 0;
     await this.#noteWrite(upload, context);
     if (body !== undefined) {
-      await consumeBody(body, this.#deps.idleTimeoutMs, async (bytes) => {
-        if (writer === undefined) throw outOfOrder(upload, undefined);
-        if (range !== undefined && taken + bytes.length > range.length) throw wrongLength(range.length, undefined);
-        const offset = writer.size;
-        await writer.write(bytes);
-        this.#hashes.update(keyText(key), offset, bytes);
-        taken += bytes.length;
-        await this.#noteWrite(upload, context);
-      });
+      // While one chunk is on its way to the storage it is hashed, and the next one comes in.
+      const writes = new WriteBehind();
+      try {
+        await consumeBody(body, this.#deps.idleTimeoutMs, async (bytes) => {
+          if (writer === undefined) throw outOfOrder(upload, undefined);
+          if (range !== undefined && taken + bytes.length > range.length) throw wrongLength(range.length, undefined);
+          await writes.add(() => writer.write(bytes));
+          this.#hashes.update(keyText(key), begin + taken, bytes);
+          taken += bytes.length;
+          await this.#noteWrite(upload, context);
+        });
+      } finally {
+        // A chunk that was hashed and not written must not count.
+        if (!(await writes.settled())) this.#hashes.delete(keyText(key));
+      }
+      await writes.done();
     }
     if (range !== undefined && taken !== range.length) throw wrongLength(range.length, taken);
   }

@@ -13,12 +13,12 @@ import {
 } from '../core/index.ts';
 import { type CallContext, ConflictError, type FileWriter, type StorageDriver } from '../driver/index.ts';
 import { formatPath } from '../pathparser/index.ts';
+import { BatchedWrites } from './batched-writes.ts';
 import { ChunkSizeError, UploadBusyError } from './errors.ts';
 import { isNotFound, linkContent, orUndefined } from './links.ts';
 import { consumeBody } from './request-body.ts';
 import { RunningHashes } from './running-hashes.ts';
 import { UploadBegin, type UploadKey } from './upload-begin.ts';
-import { WriteBehind } from './write-behind.ts';
 
 /** What the uploads of a registry need. */
 export interface UploadStoreDeps {
@@ -230,24 +230,37 @@ export class UploadStore {
     let taken = 0;
     await this.#noteWrite(upload, context);
     if (body !== undefined) {
-      // While one chunk is on its way to the storage it is hashed, and the next one comes in.
-      const writes = new WriteBehind();
+      const writes = new BatchedWrites(async (bytes) => {
+        if (writer === undefined) throw outOfOrder(upload, undefined);
+        await writer.write(bytes);
+      });
       try {
         await consumeBody(body, this.#deps.idleTimeoutMs, async (bytes) => {
           if (writer === undefined) throw outOfOrder(upload, undefined);
           if (range !== undefined && taken + bytes.length > range.length) throw wrongLength(range.length, undefined);
-          await writes.add(() => writer.write(bytes));
           this.#hashes.update(keyText(key), begin + taken, bytes);
           taken += bytes.length;
+          await writes.add(bytes);
           await this.#noteWrite(upload, context);
         });
-      } finally {
-        // A chunk that was hashed and not written must not count.
-        if (!(await writes.settled())) this.#hashes.delete(keyText(key));
+      } catch (error) {
+        // What came stays, also of a body that breaks off; the first error is the one to report.
+        await writes.flush().catch(() => this.#hashes.delete(keyText(key)));
+        throw error;
       }
-      await writes.done();
+      await this.#flush(key, writes);
     }
     if (range !== undefined && taken !== range.length) throw wrongLength(range.length, taken);
+  }
+
+  /** A chunk that was hashed and could not be written must not count. */
+  async #flush(key: UploadKey, writes: BatchedWrites): Promise<void> {
+    try {
+      await writes.flush();
+    } catch (error) {
+      this.#hashes.delete(keyText(key));
+      throw error;
+    }
   }
 
   /** A note that fails costs nothing now: it only makes the upload look older than it is to a purge. */

@@ -142,11 +142,12 @@ export class BlobFetches {
       // The tracker knows this host as one that has part of it, and neighbours hear of every piece: no hurry.
       offers.add(metainfo, { nowMs: clock.monotonicMs() });
       onWhole();
+      this.#fetching.delete(metainfo.digest);
     } catch (error) {
+      // Before anything is waited for: whoever hears of the end may fetch it anew at once.
+      this.#fetching.delete(metainfo.digest);
       logger.info({ err: error, digest: metainfo.digest }, 'download ended before it was whole');
       await this.#forget(blob);
-    } finally {
-      this.#fetching.delete(metainfo.digest);
     }
   }
 

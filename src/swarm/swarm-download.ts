@@ -50,6 +50,7 @@ export class SwarmDownload implements Download {
   #committing = false;
   #carryingOut = false;
   #ended: Error | undefined;
+  #ending: Promise<void> | undefined;
   #fromPeersBytes = 0;
   #fromOriginsBytes = 0;
   #suppliedBytes = 0;
@@ -150,9 +151,10 @@ export class SwarmDownload implements Download {
     return true;
   }
 
-  async cancel(reason: Error): Promise<void> {
-    if (this.#ended !== undefined || this.#committing) return;
+  async cancel(reason: Error): Promise<boolean> {
+    if (this.#ended === undefined && this.#committing) return false;
     await this.#end(reason);
+    return true;
   }
 
   /** Memory for a piece that begins to come in. Whoever takes it ends with {@link onPiece} or {@link returnBuffer}. */
@@ -341,9 +343,14 @@ export class SwarmDownload implements Download {
     void this.#end(error instanceof Error ? error : new Error(String(error)));
   }
 
-  /** It has finished only when the store has let go of it: who hears of the end may begin anew at once. Never rejects. */
-  async #end(reason: Error): Promise<void> {
-    if (this.#ended !== undefined) return;
+  /** Never rejects. */
+  #end(reason: Error): Promise<void> {
+    this.#ending ??= this.#endOnce(reason);
+    return this.#ending;
+  }
+
+  /** It has finished only when the store has let go of it: who hears of the end may begin anew at once. */
+  async #endOnce(reason: Error): Promise<void> {
     this.#ended = reason;
     clearInterval(this.#timer);
     this.#waiters.end(reason);

@@ -83,8 +83,8 @@ export interface Download {
   readonly verified: Promise<void>;
   /** Resolves when the blob is committed to the store; rejects when the download failed or was cancelled. */
   readonly finished: Promise<BlobInfo>;
-  /** Ends it; verified pieces stay on disk. */
-  cancel(reason: Error): Promise<void>;
+  /** Ends it; verified pieces stay on disk. `false` when it is whole already, and goes on to become a blob. */
+  cancel(reason: Error): Promise<boolean>;
 }
 
 /** One reader's place in a download. */

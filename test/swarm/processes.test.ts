@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { CaStore } from '../../src/castore/index.ts';
 import { DigestMismatchError, NoSpaceError, swarmIdOf } from '../../src/core/index.ts';
+import type { DelegatedDownload } from '../../src/swarm/process/delegated-download.ts';
 import { makeTempDir } from '../helpers/temp-dir.ts';
 import {
   fetchElsewhere,
@@ -154,6 +155,26 @@ describe('SwarmOfProcesses', { timeout: 90_000 }, () => {
       await (await fetchElsewhere(host, blob.metainfo)).finished;
       expect((await readBlob(host, blob.digest)).equals(blob.bytes)).toBe(true);
     }
+  });
+
+  it('begins anew at once, and elsewhere, when a download was cancelled', async () => {
+    const blob = await makeBlob(200_000);
+    const host = await startProcessHost(new LocalTracker());
+    await untilProcesses(host);
+    let download = await fetchElsewhere(host, blob.metainfo);
+    for (let attempt = 0; attempt < 10; attempt++) {
+      expect(download.progress().suppliedBytes).toBe(0);
+      expect(await download.supply(0, blob.bytes.subarray(0, 65_536))).toBe(true);
+      await download.cancel(new Error('enough'));
+      const next = await fetchElsewhere(host, blob.metainfo);
+      expect(next).not.toBe(download);
+      download = next;
+    }
+    for (let piece = 0; piece < 4; piece++) {
+      await download.supply(piece, blob.bytes.subarray(piece * 65_536, (piece + 1) * 65_536));
+    }
+    await download.finished;
+    expect((download as DelegatedDownload).isHere).toBe(false);
   });
 
   it('keeps the pieces of a download that is cancelled', async () => {

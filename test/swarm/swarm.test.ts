@@ -137,6 +137,20 @@ describe('Swarm', () => {
     await expect(download.waitFor({ offset: 0, length: 1 })).rejects.toBe(reason);
   });
 
+  it('begins anew at once when a download was cancelled', async () => {
+    const host = await startHost(new LocalTracker());
+    const blob = await makeBlob(100);
+    let download = await host.swarm.fetch(blob.metainfo);
+    for (let attempt = 0; attempt < 10; attempt++) {
+      await download.cancel(new Error('enough'));
+      const next = await host.swarm.fetch(blob.metainfo);
+      expect(next).not.toBe(download);
+      download = next;
+    }
+    expect(await download.supply(0, blob.bytes)).toBe(true);
+    await download.finished;
+  });
+
   it('rejects a wait with the reason of its signal', async () => {
     const host = await startHost(new LocalTracker());
     const blob = await makeBlob(200_000);

@@ -151,9 +151,10 @@ export class ScriptedDownload implements Download {
     return true;
   }
 
-  async cancel(reason: Error): Promise<void> {
+  async cancel(reason: Error): Promise<boolean> {
     this.cancelledWith = reason;
     this.fail(reason);
+    return true;
   }
 
   #wake(): void {

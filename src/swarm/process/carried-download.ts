@@ -14,12 +14,16 @@ interface Reader {
 
 /** A download in a peer process, on behalf of the main process: its readers are there, and want to know how it stands. */
 export class CarriedDownload {
+  /** Resolves when it has ended, and the main process has been told. */
+  readonly told: Promise<void>;
   readonly #download: Download;
   readonly #readers = new Map<number, Reader>();
   #lastTold = '';
 
-  constructor(download: Download) {
+  /** @param follow waits for its end and tells the main process; never rejects */
+  constructor(download: Download, follow: (carried: CarriedDownload) => Promise<void>) {
     this.#download = download;
+    this.told = follow(this);
   }
 
   get digest(): Digest {
@@ -46,8 +50,9 @@ export class CarriedDownload {
     await this.#download.supply(piece, SUPPLIED);
   }
 
-  cancel(reason: Error): Promise<void> {
-    return this.#download.cancel(reason);
+  /** Ends it; resolves once the main process has been told all of it, unless it is whole and goes on to become a blob. */
+  async cancel(reason: Error): Promise<void> {
+    if (await this.#download.cancel(reason)) await this.told;
   }
 
   /** How it stands, when that has changed since the last call. */

@@ -144,15 +144,17 @@ export class DelegatedDownload implements Download {
     return true;
   }
 
-  async cancel(reason: Error): Promise<void> {
-    if (this.#ended !== undefined || this.#committing !== undefined) return;
+  async cancel(reason: Error): Promise<boolean> {
+    if (this.#ended !== undefined) return true;
+    if (this.#committing !== undefined) return false;
     if (this.#successor !== undefined) {
-      await this.#successor.then((successor) => successor.cancel(reason)).catch(() => undefined); // It has ended then.
-      return;
+      return this.#successor.then((successor) => successor.cancel(reason)).catch(() => true); // It has ended then.
     }
     this.#cancelled ??= reason;
     await this.#deps.carrier.cancel();
-    if (this.#committing === undefined) await this.#end(this.#cancelled);
+    if (this.#committing !== undefined) return false;
+    await this.#end(this.#cancelled);
+    return true;
   }
 
   // For the process that carries it out.
@@ -258,9 +260,10 @@ export class DelegatedDownload implements Download {
     this.#ended = reason;
     this.#waiters.end(reason);
     this.#verify.reject(reason);
-    this.#finish.reject(reason);
     // What cannot be kept is fetched again; the reason for which it ends says more.
     await this.close().catch(() => undefined);
+    // Only now: who hears of the end may begin anew at once.
+    this.#finish.reject(reason);
   }
 
   #has(piece: number): boolean {

@@ -41,10 +41,7 @@ export class PeerHost {
     return {
       open: (settings) => this.#open(settings),
       fetch: ({ metainfo }) => this.#fetch(asBuffer(metainfo)),
-      cancel: async ({ digest }) => {
-        await this.#downloads.get(digest)?.cancel(new UnavailableError('the main process has ended this download'));
-        return undefined;
-      },
+      cancel: ({ digest }) => this.#cancel(digest),
       supplied: async ({ digest, piece }) => {
         await this.#downloads.get(digest)?.supplied(piece);
         return undefined;
@@ -100,9 +97,14 @@ export class PeerHost {
     const metainfo = decodeMetainfo(encoded);
     const { digest } = metainfo;
     const download = await this.#opened().fetch(metainfo);
-    const carried = new CarriedDownload(download);
+    const carried = new CarriedDownload(download, (started) => this.#follow(download, started));
     this.#downloads.set(digest, carried);
-    void this.#follow(download, carried);
+    return undefined;
+  }
+
+  /** Answered after all that is told of it: another download of the same blob would take that for its own. */
+  async #cancel(digest: Digest): Promise<undefined> {
+    await this.#downloads.get(digest)?.cancel(new UnavailableError('the main process has ended this download'));
     return undefined;
   }
 

@@ -1,4 +1,4 @@
-import { KeyedMutex, UnavailableError, UploadNotFoundError } from '../core/index.ts';
+import { EarlySync, KeyedMutex, UnavailableError, UploadNotFoundError } from '../core/index.ts';
 import type { UploadWriter } from './ca-store.ts';
 import type { StoreContext } from './context.ts';
 import { type OpenFile, writeAll } from './files.ts';
@@ -26,11 +26,13 @@ export class FileUploadWriter implements UploadWriter {
   readonly #deps: WriterDeps;
   /** Writes, and the close behind them, one after the other. */
   readonly #turn = new KeyedMutex();
+  readonly #earlySync: EarlySync;
   #state: 'open' | 'closed' | 'cancelled' = 'open';
 
   /** The entry names this writer until it is closed. */
   constructor(deps: WriterDeps) {
     this.#deps = deps;
+    this.#earlySync = new EarlySync(() => deps.file.sync());
     deps.entry.writer = this;
     deps.context.openThings.add(this);
   }
@@ -64,6 +66,7 @@ export class FileUploadWriter implements UploadWriter {
       if (this.#state !== 'open') return;
       this.#state = 'cancelled';
       this.#leave();
+      await this.#earlySync.settled().catch(() => undefined); // Nobody wants the bytes any more.
       await this.#deps.file.close();
     });
   }
@@ -84,6 +87,7 @@ export class FileUploadWriter implements UploadWriter {
       context.space.give(bytes.length);
       throw error;
     }
+    this.#earlySync.wrote(bytes.length);
     hashes.update(entry.id, bytes);
     entry.sizeBytes += bytes.length;
     entry.modifiedAtMs = context.clock.nowMs();
@@ -93,8 +97,10 @@ export class FileUploadWriter implements UploadWriter {
     const { entry, file } = this.#deps;
     try {
       if ((await file.sizeBytes()) !== entry.sizeBytes) await file.truncate(entry.sizeBytes);
+      await this.#earlySync.settled();
       await file.sync();
     } finally {
+      await this.#earlySync.settled().catch(() => undefined); // Asked above, or something has failed before.
       await file.close();
     }
   }

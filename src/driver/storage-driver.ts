@@ -117,7 +117,7 @@ export interface FileInfo {
 export interface FileWriter extends AsyncDisposable {
   /** Bytes so far, those of earlier writers included. Exact at any time. */
   readonly size: number;
-  /** Resolves when the bytes are taken and more may come: the caller waits, which bounds memory. */
+  /** Resolves when the bytes are taken and more may come: the caller waits, which bounds memory, and may use theirs again. */
   write(bytes: Uint8Array): Promise<void>;
   /** Makes the bytes last, so that a later process can append to them. Without a `commit` before, they stay invisible. */
   close(): Promise<void>;

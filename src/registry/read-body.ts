@@ -8,9 +8,7 @@ import { BodyIncompleteError } from './errors.ts';
  * @throws BodyIncompleteError when no byte came for `idleTimeoutMs`; what the socket reports when the client hangs up
  */
 export async function* readBody(body: Readable, idleTimeoutMs: number): AsyncGenerator<Buffer, void> {
-  const stalled = new BodyIncompleteError(
-    `no byte of the body came for ${idleTimeoutMs} ms; the upload keeps what came`,
-  );
+  const stalled = stalledError(idleTimeoutMs);
   let timer = setTimeout(() => body.destroy(stalled), idleTimeoutMs);
   try {
     for await (const chunk of body.iterator({ destroyOnReturn: false })) {
@@ -22,4 +20,9 @@ export async function* readBody(body: Readable, idleTimeoutMs: number): AsyncGen
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** What ends a body of which no byte has come for too long. */
+export function stalledError(idleTimeoutMs: number): BodyIncompleteError {
+  return new BodyIncompleteError(`no byte of the body came for ${idleTimeoutMs} ms; the upload keeps what came`);
 }

@@ -13,10 +13,9 @@ import {
 } from '../core/index.ts';
 import { type CallContext, ConflictError, type FileWriter, type StorageDriver } from '../driver/index.ts';
 import { formatPath } from '../pathparser/index.ts';
-import { BatchedWrites } from './batched-writes.ts';
+import { writeBody } from './body-intake.ts';
 import { ChunkSizeError, UploadBusyError } from './errors.ts';
 import { isNotFound, linkContent, orUndefined } from './links.ts';
-import { consumeBody } from './request-body.ts';
 import { RunningHashes } from './running-hashes.ts';
 import { UploadBegin, type UploadKey } from './upload-begin.ts';
 
@@ -230,34 +229,27 @@ export class UploadStore {
     let taken = 0;
     await this.#noteWrite(upload, context);
     if (body !== undefined) {
-      const writes = new BatchedWrites(async (bytes) => {
-        if (writer === undefined) throw outOfOrder(upload, undefined);
-        await writer.write(bytes);
-      });
-      try {
-        await consumeBody(body, this.#deps.idleTimeoutMs, async (bytes) => {
+      await writeBody(body, this.#deps.idleTimeoutMs, {
+        onChunk: (bytes) => {
           if (writer === undefined) throw outOfOrder(upload, undefined);
           if (range !== undefined && taken + bytes.length > range.length) throw wrongLength(range.length, undefined);
           this.#hashes.update(keyText(key), begin + taken, bytes);
           taken += bytes.length;
-          await writes.add(bytes);
+        },
+        write: async (bytes) => {
+          await this.#write(upload, bytes);
           await this.#noteWrite(upload, context);
-        });
-      } catch (error) {
-        // What came stays, also of a body that breaks off; the first error is the one to report.
-        await writes.flush().catch(() => this.#hashes.delete(keyText(key)));
-        throw error;
-      }
-      await this.#flush(key, writes);
+        },
+      });
     }
     if (range !== undefined && taken !== range.length) throw wrongLength(range.length, taken);
   }
 
-  /** A chunk that was hashed and could not be written must not count. */
-  async #flush(key: UploadKey, writes: BatchedWrites): Promise<void> {
+  async #write({ key, writer }: OpenUpload, bytes: Buffer): Promise<void> {
     try {
-      await writes.flush();
+      await writer?.write(bytes);
     } catch (error) {
+      // A chunk that was hashed and could not be written must not count.
       this.#hashes.delete(keyText(key));
       throw error;
     }

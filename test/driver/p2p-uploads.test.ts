@@ -33,6 +33,21 @@ describe('p2p driver: uploads', () => {
     expect(await readAll(driver, paths.blob())).toBe(layerBytes.toString());
   });
 
+  it('does not need the memory of bytes that it has taken', async () => {
+    const { driver } = await p2pScene();
+    await driver.putContent(paths.startedAt('u1'), startedAt, forApp);
+    await using writer = await driver.writer(paths.uploadData('u1'), { append: false }, forApp);
+    for (const byte of layerBytes) {
+      const part = Buffer.from([byte]);
+      await writer.write(part);
+      part.fill(0xff);
+    }
+    await writer.commit();
+    await driver.move(paths.uploadData('u1'), paths.blob(), forApp);
+    await driver.putContent(paths.layerLink(), Buffer.from(layer), forApp);
+    expect(await readAll(driver, paths.blob())).toBe(layerBytes.toString());
+  });
+
   it('has nothing left of an upload that became a blob', async () => {
     const { driver } = await p2pScene();
     await driver.putContent(paths.startedAt('u1'), startedAt);

@@ -92,6 +92,22 @@ export const writerCases: readonly ConformanceCase[] = [
     },
   },
   {
+    name: 'do not need the memory of bytes that they have taken',
+    run: async (bench) => {
+      const path = bench.path();
+      const content = bench.bytes(bench.largeBytes);
+      const part = Buffer.alloc(100_000);
+      await using writer = await bench.driver.writer(path, { append: false });
+      for (let offset = 0; offset < content.length; offset += part.length) {
+        const length = content.copy(part, 0, offset);
+        await writer.write(part.subarray(0, length));
+        part.fill(0xff);
+      }
+      await writer.commit();
+      await bench.expectContent(path, content);
+    },
+  },
+  {
     name: 'show nothing before they commit',
     run: async (bench) => {
       const path = bench.path('a/b');

@@ -1,5 +1,6 @@
 import { type FileHandle, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { EarlySync } from '../../core/index.ts';
 import { ConflictError } from '../errors.ts';
 import type { FileWriter } from '../storage-driver.ts';
 import { driverName, hasCode, toDriverError } from './errno.ts';
@@ -32,6 +33,7 @@ export class DiskFileWriter implements FileWriter {
   /** Where the file is; `undefined` before it is taken, and once it is committed or thrown away. */
   #location: string | undefined;
   #size: number;
+  readonly #earlySync = new EarlySync(async () => this.#handle?.datasync());
   #canTrustBytes = true;
 
   private constructor(options: {
@@ -79,6 +81,7 @@ export class DiskFileWriter implements FileWriter {
       throw toDriverError(error, this.#path, 'write');
     }
     this.#size += bytes.length;
+    this.#earlySync.wrote(bytes.length);
   }
 
   async commit(): Promise<void> {
@@ -113,6 +116,8 @@ export class DiskFileWriter implements FileWriter {
       throw toDriverError(error, this.#path, 'write');
     } finally {
       this.#onClose();
+      // Whether it has failed matters to bytes that are kept, and was asked there.
+      await this.#earlySync.settled().catch(() => undefined);
       await handle?.close();
     }
   }
@@ -200,6 +205,7 @@ export class DiskFileWriter implements FileWriter {
 
   async #sync(handle: FileHandle): Promise<void> {
     try {
+      await this.#earlySync.settled();
       await handle.sync();
     } catch (error) {
       // The kernel drops pages that it could not write and reports that once: a second sync would succeed over a hole.

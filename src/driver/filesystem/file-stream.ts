@@ -46,13 +46,20 @@ export class FileStream extends Readable implements LendingStream {
   }
 
   async *[lentRunsKey](): LentRuns {
-    const free: Buffer[] = [];
+    const parts = new LentParts(Math.min(chunkBytes, this.#end - this.#position));
+    const read = async () => {
+      const memory = parts.take();
+      const bytes = await this.#fill(memory.subarray(0, this.#end - this.#position));
+      return new Loan(bytes, () => parts.giveBack(memory));
+    };
+    let next: Promise<Loan> | undefined;
     try {
-      while (this.#position < this.#end) {
-        // The first part is the longest, so that its memory is enough for every other.
-        const memory = free.pop() ?? Buffer.allocUnsafeSlow(Math.min(chunkBytes, this.#end - this.#position));
-        const bytes = await this.#fill(memory.subarray(0, this.#end - this.#position));
-        yield [new Loan(bytes, () => void free.push(memory))];
+      while (next !== undefined || this.#position < this.#end) {
+        const loan = await (next ?? read());
+        // The next part is read while this one is sent, but only into memory that a slow reader has as well.
+        next = this.#position < this.#end && parts.hasRoom ? read() : undefined;
+        next?.catch(() => undefined); // Whoever asks for it gets the error, if anybody still does.
+        yield [loan];
       }
     } finally {
       this.destroy();
@@ -87,6 +94,33 @@ export class FileStream extends Readable implements LendingStream {
     const known = toDriverError(error, this.#path, 'read');
     if (known !== error && known instanceof Error) return known;
     return new StorageInternalError(driverName, this.#path, `reading failed (${error})`, { cause: error });
+  }
+}
+
+/** Memory for the parts of one stream. The first part is the longest, so that its memory is enough for every other. */
+class LentParts {
+  readonly #bytes: number;
+  readonly #free: Buffer[] = [];
+  #made = 0;
+
+  constructor(bytes: number) {
+    this.#bytes = bytes;
+  }
+
+  /** Whether one more part takes no more memory than two do: one that is sent, one that waits. */
+  get hasRoom(): boolean {
+    return this.#free.length > 0 || this.#made < 2;
+  }
+
+  take(): Buffer {
+    const memory = this.#free.pop();
+    if (memory !== undefined) return memory;
+    this.#made += 1;
+    return Buffer.allocUnsafeSlow(this.#bytes);
+  }
+
+  giveBack(memory: Buffer): void {
+    this.#free.push(memory);
   }
 }
 

@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, lstat, open, rmdir, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Readable } from 'node:stream';
@@ -23,6 +23,7 @@ import { FileStream } from './file-stream.ts';
 import { DiskFileWriter, type WriterDeps } from './file-writer.ts';
 import { listDirectory } from './listing.ts';
 import { findFile, Publisher, removeEmptyDirectories } from './publisher.ts';
+import { RememberedFiles } from './remembered-files.ts';
 import { RootDirectory } from './root-directory.ts';
 import { LastingDirectories, syncUnlessGone } from './sync.ts';
 import { TemporaryFiles } from './temporary-files.ts';
@@ -60,7 +61,8 @@ export async function createFilesystemDriver(
   const root = await RootDirectory.open(settings.rootdirectory);
   const temporary = new TemporaryFiles(root);
   await temporary.removeLeftovers(deps.clock.nowMs());
-  return new FilesystemDriver(root, temporary, settings.maxconcurrency);
+  const remembered = await RememberedFiles.open(root.location);
+  return new FilesystemDriver({ root, temporary, remembered, maxConcurrency: settings.maxconcurrency });
 }
 
 /**
@@ -72,16 +74,24 @@ class FilesystemDriver implements StorageDriver {
   readonly capabilities: Capabilities = { write: true, anyPath: true, verifiesBlobs: false, redirect: false };
   readonly #root: RootDirectory;
   readonly #temporary: TemporaryFiles;
+  readonly #remembered: RememberedFiles;
   readonly #unfinished: UnfinishedFiles;
   readonly #publisher: Publisher;
   readonly #writerDeps: WriterDeps;
   readonly #semaphore: Semaphore;
   readonly #appending = new Set<string>();
 
-  constructor(root: RootDirectory, temporary: TemporaryFiles, maxConcurrency: number) {
+  constructor(parts: {
+    readonly root: RootDirectory;
+    readonly temporary: TemporaryFiles;
+    readonly remembered: RememberedFiles;
+    readonly maxConcurrency: number;
+  }) {
+    const { root, temporary, maxConcurrency } = parts;
     const directories = new LastingDirectories(root.location);
     this.#root = root;
     this.#temporary = temporary;
+    this.#remembered = parts.remembered;
     this.#unfinished = new UnfinishedFiles(root, temporary);
     this.#publisher = new Publisher(root, directories);
     this.#writerDeps = { temporary, unfinished: this.#unfinished, directories, publisher: this.#publisher };
@@ -90,9 +100,13 @@ class FilesystemDriver implements StorageDriver {
 
   getContent(path: string, context?: CallContext): Promise<Buffer> {
     return this.#run('read', path, context, async () => {
-      const { handle, size } = await this.#openFile(path);
+      const known = this.#remembered.find(path);
+      if (known !== undefined) return known;
+      const { handle, size, identity } = await this.#openFile(path);
       try {
-        return await readWhole(handle, size, context?.signal);
+        const content = await readWhole(handle, size, context?.signal);
+        this.#remembered.remember(path, content, identity);
+        return content;
       } finally {
         await handle.close();
       }
@@ -187,17 +201,21 @@ class FilesystemDriver implements StorageDriver {
     }
   }
 
-  /** Opens an object for reading. @throws PathNotFoundError, NotAFileError */
-  /** The length cannot change: what is visible under a name is replaced by another file, never written to. */
-  async #openFile(path: string): Promise<{ readonly handle: FileHandle; readonly size: number }> {
+  /**
+   * Opens an object for reading. The length cannot change: what is visible under a name is replaced by another file, never
+   * written to. @throws PathNotFoundError, NotAFileError
+   */
+  async #openFile(
+    path: string,
+  ): Promise<{ readonly handle: FileHandle; readonly size: number; readonly identity: BigIntStats }> {
     const place = await this.#root.locate(path);
     // Without O_NONBLOCK, opening a named pipe would wait for a writer for ever.
     const handle = await open(place, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
-      const found = await handle.stat();
-      if (found.isDirectory()) throw new NotAFileError(driverName, path);
-      if (!found.isFile()) throw new PathNotFoundError(driverName, path);
-      return { handle, size: found.size };
+      const identity = await handle.stat({ bigint: true });
+      if (identity.isDirectory()) throw new NotAFileError(driverName, path);
+      if (!identity.isFile()) throw new PathNotFoundError(driverName, path);
+      return { handle, size: Number(identity.size), identity };
     } catch (error) {
       await handle.close();
       throw error;

@@ -9,6 +9,7 @@ import type {
   FileInfo,
   FileWriter,
   ListPage,
+  PutCondition,
   ReadRange,
   StorageDriver,
   WalkOptions,
@@ -55,6 +56,14 @@ class ValidatedDriver implements StorageDriver {
     return this.#call(path, context, () => {
       this.#requireWrite(path, 'putContent');
       return this.#driver.putContent(path, content, context);
+    });
+  }
+
+  putContentIf(path: string, content: Uint8Array, condition: PutCondition, context?: CallContext): Promise<void> {
+    return this.#call(path, context, () => {
+      this.#requireWrite(path, 'putContentIf');
+      if (!this.capabilities.conditionalPut) throw new UnsupportedError(this.name, path, 'putContentIf');
+      return this.#driver.putContentIf(path, content, condition, context);
     });
   }
 

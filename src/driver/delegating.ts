@@ -6,6 +6,7 @@ import type {
   FileInfo,
   FileWriter,
   ListPage,
+  PutCondition,
   ReadRange,
   StorageDriver,
   WalkOptions,
@@ -35,6 +36,10 @@ export abstract class DelegatingDriver implements StorageDriver {
 
   putContent(path: string, content: Uint8Array, context?: CallContext): Promise<void> {
     return this.inner.putContent(path, content, context);
+  }
+
+  putContentIf(path: string, content: Uint8Array, condition: PutCondition, context?: CallContext): Promise<void> {
+    return this.inner.putContentIf(path, content, condition, context);
   }
 
   reader(path: string, range: ReadRange, context?: CallContext): Promise<Readable> {

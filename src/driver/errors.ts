@@ -1,4 +1,5 @@
 import { AppError } from '../core/index.ts';
+import type { PutCondition } from './storage-driver.ts';
 
 /** The root of what drivers throw; each message names the driver and the path. */
 export abstract class StorageDriverError extends AppError {
@@ -73,6 +74,15 @@ export class WriterClosedError extends StorageDriverError {
 /** What is there does not permit the call, such as appending to a committed object. */
 export class ConflictError extends StorageDriverError {
   readonly code = 'CONFLICT';
+}
+
+/** What is at the path is not what a conditional put expected. Look at it again before the next try. */
+export class PreconditionFailedError extends StorageDriverError {
+  readonly code = 'PRECONDITION_FAILED';
+  constructor(driverName: string, path: string, expected: PutCondition, options?: ErrorOptions) {
+    const text = 'ifAbsent' in expected ? 'nothing there' : `the object of revision ${expected.ifMatch}`;
+    super(driverName, path, `the put expected ${text}, and something else is there`, options);
+  }
 }
 
 /** The storage is full. */

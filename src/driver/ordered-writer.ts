@@ -38,6 +38,10 @@ export class OrderedWriter implements FileWriter {
     return this.#writer.size;
   }
 
+  get revision(): string | undefined {
+    return this.#writer.revision;
+  }
+
   write(bytes: Uint8Array): Promise<void> {
     return this.#inOrder(async () => {
       this.#requireOpen();

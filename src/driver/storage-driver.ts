@@ -27,6 +27,13 @@ export interface StorageDriver extends AsyncDisposable {
   putContent(path: string, content: Uint8Array, context?: CallContext): Promise<void>;
 
   /**
+   * {@link putContent} that happens only when what is at the path is as expected. Of several such calls at once, in any
+   * process, one at most finds the same object; how they stand to other writes at the same moment is up to the driver.
+   * @throws PreconditionFailedError when it is not, and nothing has changed; UnsupportedError without `conditionalPut`
+   */
+  putContentIf(path: string, content: Uint8Array, condition: PutCondition, context?: CallContext): Promise<void>;
+
+  /**
    * Bytes from `offset` on, `length` of them at most, to the end when there is no `length`. An offset at or past the end
    * gives an empty stream. The object is opened before this resolves, so a missing one throws here and never later.
    * The caller ends or destroys the stream. @throws PathNotFoundError, InvalidOffsetError
@@ -82,6 +89,9 @@ export interface CallContext {
   readonly repository?: Repository;
 }
 
+/** What has to be at a path for it to be put: nothing, or the object whose {@link FileInfo.revision} this is. */
+export type PutCondition = { readonly ifAbsent: true } | { readonly ifMatch: string };
+
 /** `offset` in bytes from the start; without `length` to the end. */
 export interface ReadRange {
   readonly offset: number;
@@ -107,6 +117,8 @@ export interface FileInfo {
   /** Advances whenever the object is written; without meaning for a directory. */
   readonly modTime: Date;
   readonly isDirectory: boolean;
+  /** Names what is in an object now: another text after every write. Set by `stat` of a driver with `conditionalPut`. */
+  readonly revision?: string;
 }
 
 /**
@@ -117,6 +129,11 @@ export interface FileInfo {
 export interface FileWriter extends AsyncDisposable {
   /** Bytes so far, those of earlier writers included. Exact at any time. */
   readonly size: number;
+  /**
+   * Names the bytes that an opened or closed writer has: equal texts mean equal bytes. A driver without it makes a writer
+   * fail to close or commit when another one, in any process, has gone on with the same bytes meanwhile.
+   */
+  readonly revision?: string | undefined;
   /** Resolves when the bytes are taken and more may come: the caller waits, which bounds memory, and may use theirs again. */
   write(bytes: Uint8Array): Promise<void>;
   /** Makes the bytes last, so that a later process can append to them. Without a `commit` before, they stay invisible. */
@@ -137,4 +154,6 @@ export interface Capabilities {
   readonly verifiesBlobs: boolean;
   /** Whether `redirectURL` may answer with a URL. */
   readonly redirect: boolean;
+  /** Whether it does `putContentIf`. */
+  readonly conditionalPut: boolean;
 }

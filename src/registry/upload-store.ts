@@ -90,8 +90,10 @@ export class UploadStore {
     if (driver.capabilities.verifiesBlobs) return key;
     // With bytes to go on with from the first, no writer ever begins anew: two of them, in two processes, could otherwise
     // both succeed, and the running hash of one would speak for the bytes of the other.
-    await (await driver.writer(formatPath({ kind: 'upload-data', ...key }), { append: false }, context)).close();
+    const writer = await driver.writer(formatPath({ kind: 'upload-data', ...key }), { append: false }, context);
+    await writer.close();
     this.#hashes.begin(keyText(key), algorithm ?? 'sha256');
+    this.#hashes.closed(keyText(key), writer);
     return key;
   }
 
@@ -173,20 +175,25 @@ export class UploadStore {
     try {
       result = await work;
     } catch (error) {
-      await writer?.close().catch((closeError: unknown) => {
+      await this.#close(key, writer).catch((closeError: unknown) => {
         // The first error is the one to report; what was written is then as uncertain as after a crash.
-        this.#hashes.delete(keyText(key));
         this.#deps.logger.warn({ err: closeError, ...key }, 'the bytes of a failed upload request may be lost');
       });
       throw error;
     }
+    await this.#close(key, writer);
+    return result;
+  }
+
+  async #close(key: UploadKey, writer: FileWriter | undefined): Promise<void> {
+    if (writer === undefined) return;
     try {
-      await writer?.close();
+      await writer.close();
     } catch (error) {
       this.#hashes.delete(keyText(key));
       throw error;
     }
-    return result;
+    this.#hashes.closed(keyText(key), writer);
   }
 
   /** What a request is told whose upload another process has gone on with, or ended, in the meantime. */
@@ -218,7 +225,7 @@ export class UploadStore {
       // Begun by distribution, or its bytes are lost.
       writer = await driver.writer(path, { append: false }, context);
     }
-    this.#hashes.keepAt(keyText(key), writer.size);
+    this.#hashes.keepIf(keyText(key), writer);
     return { key, begin, writer, size: () => writer.size };
   }
 

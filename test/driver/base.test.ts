@@ -24,6 +24,7 @@ const readCalls: Readonly<Record<string, Call>> = {
 
 const writeCalls: Readonly<Record<string, Call>> = {
   putContent: (driver, context) => driver.putContent('/a', Buffer.alloc(1), context),
+  putContentIf: (driver, context) => driver.putContentIf('/a', Buffer.alloc(1), { ifAbsent: true }, context),
   writer: (driver, context) => driver.writer('/a', { append: false }, context),
   move: (driver, context) => driver.move('/a', '/b', context),
   delete: (driver, context) => driver.delete('/a', context),

@@ -10,7 +10,14 @@ export class FaultyDriver implements StorageDriver {
 
   constructor(act: (call: string) => void = () => undefined, capabilities: Partial<Capabilities> = {}) {
     this.#act = act;
-    this.capabilities = { write: true, anyPath: true, verifiesBlobs: false, redirect: true, ...capabilities };
+    this.capabilities = {
+      write: true,
+      anyPath: true,
+      verifiesBlobs: false,
+      redirect: true,
+      conditionalPut: true,
+      ...capabilities,
+    };
   }
 
   async getContent(): Promise<Buffer> {
@@ -57,6 +64,10 @@ export class FaultyDriver implements StorageDriver {
 
   async delete(): Promise<void> {
     this.#enter('delete');
+  }
+
+  async putContentIf(): Promise<void> {
+    this.#enter('putContentIf');
   }
 
   async redirectURL(): Promise<string | undefined> {

@@ -17,7 +17,13 @@ describe('p2p driver: read-only', () => {
     expect((await driver.getContent(paths.tagLink(), forApp)).toString()).toBe(digest);
     expect((await driver.getContent(paths.layerLink(digest), forApp)).toString()).toBe(digest);
     expect(await readAll(driver, paths.blob(digest))).toBe(bytes.toString());
-    expect(driver.capabilities).toEqual({ write: false, anyPath: false, verifiesBlobs: true, redirect: false });
+    expect(driver.capabilities).toEqual({
+      write: false,
+      anyPath: false,
+      verifiesBlobs: true,
+      redirect: false,
+      conditionalPut: false,
+    });
   });
 
   it('answers a HEAD of a cold blob by one request, and no byte of it', async () => {

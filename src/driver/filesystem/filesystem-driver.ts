@@ -13,6 +13,7 @@ import type {
   FileInfo,
   FileWriter,
   ListPage,
+  PutCondition,
   ReadRange,
   StorageDriver,
   WalkOptions,
@@ -22,7 +23,7 @@ import { driverName, hasCode, toDriverError } from './errno.ts';
 import { FileStream } from './file-stream.ts';
 import { DiskFileWriter, type WriterDeps } from './file-writer.ts';
 import { listDirectory } from './listing.ts';
-import { findFile, Publisher, removeEmptyDirectories } from './publisher.ts';
+import { findFile, Publisher, removeEmptyDirectories, revisionOf } from './publisher.ts';
 import { RememberedFiles } from './remembered-files.ts';
 import { RootDirectory } from './root-directory.ts';
 import { LastingDirectories, syncUnlessGone } from './sync.ts';
@@ -71,7 +72,13 @@ export async function createFilesystemDriver(
  */
 class FilesystemDriver implements StorageDriver {
   readonly name = driverName;
-  readonly capabilities: Capabilities = { write: true, anyPath: true, verifiesBlobs: false, redirect: false };
+  readonly capabilities: Capabilities = {
+    write: true,
+    anyPath: true,
+    verifiesBlobs: false,
+    redirect: false,
+    conditionalPut: true,
+  };
   readonly #root: RootDirectory;
   readonly #temporary: TemporaryFiles;
   readonly #remembered: RememberedFiles;
@@ -93,7 +100,7 @@ class FilesystemDriver implements StorageDriver {
     this.#temporary = temporary;
     this.#remembered = parts.remembered;
     this.#unfinished = new UnfinishedFiles(root, temporary);
-    this.#publisher = new Publisher(root, directories);
+    this.#publisher = new Publisher(root, directories, temporary);
     this.#writerDeps = { temporary, unfinished: this.#unfinished, directories, publisher: this.#publisher };
     this.#semaphore = new Semaphore(maxConcurrency, maxWaitingCalls);
   }
@@ -114,19 +121,11 @@ class FilesystemDriver implements StorageDriver {
   }
 
   putContent(path: string, content: Uint8Array, context?: CallContext): Promise<void> {
-    return this.#run('write', path, context, async () => {
-      const { location, handle } = await this.#temporary.create();
-      try {
-        await handle.writeFile(content);
-        const file = { location, handle, sync: () => handle.sync(), gone: gone(path), signal: context?.signal };
-        await this.#publisher.publish(file, path);
-      } catch (error) {
-        await this.#temporary.remove(location);
-        throw error;
-      } finally {
-        await handle.close();
-      }
-    });
+    return this.#put(path, content, undefined, context);
+  }
+
+  putContentIf(path: string, content: Uint8Array, condition: PutCondition, context?: CallContext): Promise<void> {
+    return this.#put(path, content, condition, context);
   }
 
   reader(path: string, range: ReadRange, context?: CallContext): Promise<Readable> {
@@ -222,11 +221,33 @@ class FilesystemDriver implements StorageDriver {
     }
   }
 
+  #put(
+    path: string,
+    content: Uint8Array,
+    condition: PutCondition | undefined,
+    context: CallContext | undefined,
+  ): Promise<void> {
+    return this.#run('write', path, context, async () => {
+      const { location, handle } = await this.#temporary.create();
+      try {
+        await handle.writeFile(content);
+        const file = { location, handle, sync: () => handle.sync(), gone: gone(path), signal: context?.signal };
+        await this.#publisher.publish(file, path, condition);
+      } catch (error) {
+        await this.#temporary.remove(location);
+        throw error;
+      } finally {
+        await handle.close();
+      }
+    });
+  }
+
   async #stat(path: string): Promise<FileInfo> {
-    const found = await stat(await this.#root.locate(path));
+    const found = await stat(await this.#root.locate(path), { bigint: true });
     if (!found.isFile() && !found.isDirectory()) throw new PathNotFoundError(driverName, path);
-    const isDirectory = found.isDirectory();
-    return { path, size: isDirectory ? 0 : found.size, modTime: found.mtime, isDirectory };
+    const modTime = found.mtime;
+    if (found.isDirectory()) return { path, size: 0, modTime, isDirectory: true };
+    return { path, size: Number(found.size), modTime, isDirectory: false, revision: revisionOf(found) };
   }
 
   /** @throws NotAFileError when there are objects below the path; ENOTDIR when a parent is an object */

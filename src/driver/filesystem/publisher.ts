@@ -1,11 +1,13 @@
-import type { Stats } from 'node:fs';
-import { type FileHandle, lstat, readdir, rename, rmdir } from 'node:fs/promises';
+import type { BigIntStats, Stats } from 'node:fs';
+import { type FileHandle, link, lstat, readdir, rename, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { KeyedMutex } from '../../core/index.ts';
-import { NotAFileError } from '../errors.ts';
+import { NotAFileError, PreconditionFailedError } from '../errors.ts';
+import type { PutCondition } from '../storage-driver.ts';
 import { driverName, hasCode } from './errno.ts';
 import type { RootDirectory } from './root-directory.ts';
 import { type LastingDirectories, makeWithParents } from './sync.ts';
+import type { TemporaryFiles } from './temporary-files.ts';
 
 // A try fails only when somebody removes the directory within the few calls that it takes.
 const maxTries = 50;
@@ -27,29 +29,32 @@ export interface FinishedFile {
 export class Publisher {
   readonly #root: RootDirectory;
   readonly #directories: LastingDirectories;
+  readonly #temporary: TemporaryFiles;
   readonly #locks = new KeyedMutex();
 
-  constructor(root: RootDirectory, directories: LastingDirectories) {
+  constructor(root: RootDirectory, directories: LastingDirectories, temporary: TemporaryFiles) {
     this.#root = root;
     this.#directories = directories;
+    this.#temporary = temporary;
   }
 
   /**
    * Renames a file to the place of a path, replacing the object there. The bytes are synced before, the name after; the
-   * rename is the only step that anybody sees. Throws NotAFileError, and errors of the operating system.
+   * rename is the only step that anybody sees. Throws NotAFileError, PreconditionFailedError, and errors of the operating
+   * system.
    */
-  async publish(file: FinishedFile, path: string): Promise<void> {
+  async publish(file: FinishedFile, path: string, condition?: PutCondition): Promise<void> {
     // One at a time for each path, or two of them could take the same modification time.
     await this.#locks.run(path, async () => {
       const old = await findFile(await this.#root.locateName(path));
       if (old?.isFile()) await advanceModTime(file.handle, old.mtimeMs);
       await file.sync();
-      await this.#directories.settle(dirname(await this.#rename(file, path)));
+      await this.#directories.settle(dirname(await this.#show(file, path, condition)));
     });
   }
 
   /** Nothing slow stands between making the directory and the rename, so that a delete seldom comes between. */
-  async #rename(file: FinishedFile, path: string): Promise<string> {
+  async #show(file: FinishedFile, path: string, condition: PutCondition | undefined): Promise<string> {
     for (let attempt = 1; ; attempt++) {
       try {
         const place = await this.#root.locateName(path);
@@ -57,7 +62,9 @@ export class Publisher {
         const old = await findFile(place);
         if (old?.isDirectory() && !(await removeEmptyDirectories(place))) throw new NotAFileError(driverName, path);
         file.signal?.throwIfAborted();
-        await rename(file.location, place);
+        if (condition === undefined) await rename(file.location, place);
+        else if ('ifAbsent' in condition) await this.#showFirst(file, place, path);
+        else await this.#showInsteadOf(condition.ifMatch, file, place, path);
         return place;
       } catch (error) {
         if (!hasCode(error, 'ENOENT')) throw error;
@@ -66,6 +73,36 @@ export class Publisher {
       }
     }
   }
+
+  /** A second name for the file, which the system refuses when there is one already; then the first name goes. */
+  async #showFirst(file: FinishedFile, place: string, path: string): Promise<void> {
+    try {
+      await link(file.location, place);
+    } catch (cause) {
+      if (!hasCode(cause, 'EEXIST')) throw cause;
+      throw new PreconditionFailedError(driverName, path, { ifAbsent: true }, { cause });
+    }
+    await this.#temporary.remove(file.location);
+  }
+
+  /** No call of the system compares and renames in one step, so those that compare keep each other out. */
+  async #showInsteadOf(revision: string, file: FinishedFile, place: string, path: string): Promise<void> {
+    await this.#temporary.withLock(path, file.signal, async () => {
+      const found = await stat(place, { bigint: true }).catch((error: unknown) => {
+        if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
+        throw error;
+      });
+      if (found === undefined || revisionOf(found) !== revision) {
+        throw new PreconditionFailedError(driverName, path, { ifMatch: revision });
+      }
+      await rename(file.location, place);
+    });
+  }
+}
+
+/** Names what is in a file: every write by this driver, and every ordinary one by others, gives it another name. */
+export function revisionOf({ ino, size, mtimeNs }: BigIntStats): string {
+  return `${ino}-${size}-${mtimeNs}`;
 }
 
 /** What is at a place, a symbolic link as such; `undefined` when nothing is. */

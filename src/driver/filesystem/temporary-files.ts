@@ -1,12 +1,16 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { type FileHandle, mkdir, open, opendir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { hasCode } from './errno.ts';
 import { findFile } from './publisher.ts';
 import { type RootDirectory, temporaryPath } from './root-directory.ts';
 
 /** Older than that, a temporary file belongs to no process any more: a put or writer touches its file far more often. */
 const leftoverAgeMs = 24 * 60 * 60 * 1000;
+
+const LOCK_AGE_MS = 60_000;
+const LOCK_RETRY_MS = 5;
 
 /** A file that nobody else knows of. */
 export interface TemporaryFile {
@@ -41,6 +45,26 @@ export class TemporaryFiles {
     await rm(location, { recursive: true, force: true });
   }
 
+  /**
+   * Does something while no other process does so for the same path: it holds a file that only one can make. A file of an age
+   * is of a process that has died; what is done under it takes milliseconds.
+   * @throws the signal's reason while it waits for its turn
+   */
+  async withLock<T>(path: string, signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+    const name = createHash('sha256').update(path).digest('hex');
+    const location = await this.#root.locateOwn(`${temporaryPath}/lock-${name}`);
+    while (!(await makeLock(location))) {
+      await delay(LOCK_RETRY_MS, undefined, signal === undefined ? {} : { signal });
+      const found = await findFile(location);
+      if (found !== undefined && Date.now() - found.ctimeMs > LOCK_AGE_MS) await this.discard(location);
+    }
+    try {
+      return await work();
+    } finally {
+      await rm(location, { force: true });
+    }
+  }
+
   /** Removes what processes that died have left here, when it is older than a day; what is younger may be in use. */
   async removeLeftovers(nowMs: number): Promise<void> {
     try {
@@ -68,5 +92,15 @@ export class TemporaryFiles {
       await mkdir(join(location, '..'), { recursive: true });
       return await use(location);
     }
+  }
+}
+
+async function makeLock(location: string): Promise<boolean> {
+  try {
+    await (await open(location, 'wx')).close();
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return false;
+    throw error;
   }
 }

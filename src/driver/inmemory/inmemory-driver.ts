@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import Type from 'typebox';
 import { type Clock, systemClock } from '../../core/index.ts';
-import { ConflictError, NotADirectoryError, PathNotFoundError } from '../errors.ts';
+import { ConflictError, NotADirectoryError, PathNotFoundError, PreconditionFailedError } from '../errors.ts';
 import { type DriverParameters, readParameters } from '../parameters.ts';
 import { comparePaths, joinPath } from '../paths.ts';
 import type {
@@ -10,6 +10,7 @@ import type {
   FileInfo,
   FileWriter,
   ListPage,
+  PutCondition,
   ReadRange,
   StorageDriver,
   WalkOptions,
@@ -17,6 +18,7 @@ import type {
 import { walkTree } from '../walk.ts';
 import { lengthOf, MemoryStore } from './memory-store.ts';
 import { MemoryWriter } from './memory-writer.ts';
+import type { ObjectNode } from './object-tree.ts';
 
 /** What the in-memory driver is configured by. */
 export const InMemoryParametersSchema = Type.Object(
@@ -45,7 +47,13 @@ export async function createInMemoryDriver(parameters: DriverParameters): Promis
  */
 class InMemoryDriver implements StorageDriver {
   readonly name = driverName;
-  readonly capabilities: Capabilities = { write: true, anyPath: true, verifiesBlobs: false, redirect: false };
+  readonly capabilities: Capabilities = {
+    write: true,
+    anyPath: true,
+    verifiesBlobs: false,
+    redirect: false,
+    conditionalPut: true,
+  };
   readonly #store: MemoryStore;
   readonly #appending = new Set<string>();
 
@@ -58,6 +66,15 @@ class InMemoryDriver implements StorageDriver {
   }
 
   async putContent(path: string, content: Uint8Array): Promise<void> {
+    this.#store.put(path, Buffer.from(content));
+  }
+
+  async putContentIf(path: string, content: Uint8Array, condition: PutCondition): Promise<void> {
+    const node = this.#store.tree.find(path);
+    const revision = node === undefined || node.isDirectory ? undefined : revisionOf(node);
+    if (revision !== ('ifAbsent' in condition ? undefined : condition.ifMatch)) {
+      throw new PreconditionFailedError(driverName, path, condition);
+    }
     this.#store.put(path, Buffer.from(content));
   }
 
@@ -91,7 +108,8 @@ class InMemoryDriver implements StorageDriver {
     const node = this.#store.tree.find(path);
     if (node === undefined) throw new PathNotFoundError(driverName, path);
     if (node.isDirectory) return { path, size: 0, modTime: new Date(0), isDirectory: true };
-    return { path, size: node.bytes.length, modTime: new Date(node.modTimeMs), isDirectory: false };
+    const modTime = new Date(node.modTimeMs);
+    return { path, size: node.bytes.length, modTime, isDirectory: false, revision: revisionOf(node) };
   }
 
   async *list(path: string, page: ListPage = {}): AsyncIterable<string> {
@@ -131,6 +149,10 @@ class InMemoryDriver implements StorageDriver {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+function revisionOf({ revision }: ObjectNode): string {
+  return String(revision);
 }
 
 /** Copies, because the chunk of a stream belongs to whoever reads it. */

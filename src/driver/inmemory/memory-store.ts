@@ -11,6 +11,7 @@ export class MemoryStore {
   readonly #clock: Clock;
   readonly #unfinished = new Map<string, Buffer[]>();
   #usedBytes = 0;
+  #puts = 0;
 
   constructor(driverName: string, maxBytes: number, clock: Clock) {
     this.tree = new ObjectTree(driverName);
@@ -25,7 +26,8 @@ export class MemoryStore {
     const old = this.tree.find(path);
     const oldTimeMs = old === undefined || old.isDirectory ? 0 : old.modTimeMs;
     this.reserve(path, bytes.length - sizeOf(old));
-    this.tree.put(path, { isDirectory: false, bytes, modTimeMs: Math.max(this.#clock.nowMs(), oldTimeMs + 1) });
+    const modTimeMs = Math.max(this.#clock.nowMs(), oldTimeMs + 1);
+    this.tree.put(path, { isDirectory: false, bytes, modTimeMs, revision: ++this.#puts });
   }
 
   /** Renames an object; nothing changes on an error. @throws PathNotFoundError, NotAFileError, NotADirectoryError */

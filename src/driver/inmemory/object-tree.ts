@@ -5,6 +5,8 @@ export interface ObjectNode {
   readonly isDirectory: false;
   readonly bytes: Buffer;
   readonly modTimeMs: number;
+  /** Another number for every object that was ever put. */
+  readonly revision: number;
 }
 
 /** A directory: it is there as long as something is below it. */

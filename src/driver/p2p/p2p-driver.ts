@@ -50,7 +50,13 @@ const walkable: ReadonlySet<PathKind> = new Set([
  */
 export class P2pDriver implements StorageDriver {
   readonly name = DRIVER_NAME;
-  readonly capabilities: Capabilities = { write: true, anyPath: false, verifiesBlobs: true, redirect: false };
+  readonly capabilities: Capabilities = {
+    write: true,
+    anyPath: false,
+    verifiesBlobs: true,
+    redirect: false,
+    conditionalPut: false,
+  };
   readonly #handlers: HandlerTable;
 
   constructor(deps: P2pDriverDeps) {
@@ -131,6 +137,10 @@ export class P2pDriver implements StorageDriver {
       const { delete: remove } = this.#handlers[parsed.kind] as KindHandlers<RegistryPath>;
       return this.#required(remove, 'delete', parsed, call)(parsed, call);
     });
+  }
+
+  async putContentIf(path: string): Promise<void> {
+    throw new UnsupportedError(this.name, path, 'putContentIf');
   }
 
   async redirectURL(): Promise<undefined> {

@@ -55,6 +55,10 @@ export class ReadOnlyDriver implements StorageDriver {
     throw this.#refused('putContent', path);
   }
 
+  async putContentIf(path: string): Promise<void> {
+    throw this.#refused('putContentIf', path);
+  }
+
   async writer(path: string): Promise<FileWriter> {
     throw this.#refused('writer', path);
   }

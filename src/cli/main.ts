@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { AppError } from '../core/index.ts';
 import type { CommandResult } from './command-result.ts';
 import { addConfigCommand } from './config-command.ts';
+import { addDriverCommand } from './driver-command.ts';
 import { addGcCommand } from './gc-command.ts';
 import { addRegistryCommand } from './registry-command.ts';
 import { addRoleCommands } from './role-commands.ts';
@@ -37,6 +38,7 @@ export function buildProgram(result: CommandResult): Command {
   addRoleCommands(program, version, result);
   addRegistryCommand(program, version, result);
   addGcCommand(program, result);
+  addDriverCommand(program, result);
   addConfigCommand(program);
   return program;
 }

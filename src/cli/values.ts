@@ -55,6 +55,11 @@ export function parseWhole(text: string, least: number, most: number, what: stri
   return value;
 }
 
+/** Collects options that may be given again. */
+export function collectTexts(text: string, before: readonly string[]): readonly string[] {
+  return [...before, text];
+}
+
 /** Collects `key=value` options into one object. @throws InvalidArgumentError */
 export function collectParameters(text: string, before: Readonly<Record<string, string>>): Record<string, string> {
   const equals = text.indexOf('=');

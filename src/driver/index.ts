@@ -8,4 +8,5 @@ export { InMemoryParametersSchema } from './inmemory/index.ts';
 export { readParameters } from './parameters.ts';
 export { comparePaths, findPathFault, isWithin, joinPath, parentOf } from './paths.ts';
 export type * from './storage-driver.ts';
+export * from './verify.ts';
 export { walkTree } from './walk.ts';

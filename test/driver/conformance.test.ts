@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { defaultDriverFactory, storageDriverConformance } from '../../src/driver/index.ts';
+import { p2pScene, readOnlyScene } from './p2p-scene.ts';
 
 const factory = defaultDriverFactory();
 
@@ -35,4 +36,23 @@ storageDriverConformance({
       },
     };
   },
+});
+
+// onTestFinished ends what a scene has started.
+storageDriverConformance({
+  name: 'p2p, read-write',
+  describe,
+  it,
+  expect,
+  capabilities: { anyPath: false, conditionalPut: false },
+  create: async () => ({ driver: (await p2pScene()).driver, cleanup: async () => undefined }),
+});
+
+storageDriverConformance({
+  name: 'p2p, read-only',
+  describe,
+  it,
+  expect,
+  capabilities: { write: false, anyPath: false, conditionalPut: false },
+  create: async () => ({ driver: (await readOnlyScene()).driver, cleanup: async () => undefined }),
 });

@@ -1,16 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { ReadOnlyError } from '../../src/core/index.ts';
 import { defaultDriverFactory } from '../../src/driver/index.ts';
-import { newReadOnlyStorageDriver, registerP2pDriver } from '../../src/driver/p2p/index.ts';
-import { ReadOnlyTransferer } from '../../src/transfer/index.ts';
-import { testLogger } from '../helpers/logger.ts';
-import { ScriptedSwarm } from '../transfer/scripted-swarm.ts';
-import { addLayer, seededBytes, startCluster } from '../transfer/stand-in-cluster.ts';
-import { app, forApp, layer, layerBytes, paths, readAll } from './p2p-scene.ts';
+import { registerP2pDriver } from '../../src/driver/p2p/index.ts';
+import { addLayer, seededBytes } from '../transfer/stand-in-cluster.ts';
+import { app, forApp, layer, layerBytes, paths, readAll, readOnlyScene } from './p2p-scene.ts';
 
 describe('p2p driver: read-only', () => {
   it('reads blobs, links and tags', async () => {
-    const { cluster, driver } = await scene();
+    const { cluster, driver } = await readOnlyScene();
     const bytes = seededBytes(200_000);
     const digest = addLayer(cluster, app, bytes);
     cluster.index.tag(app, 'v1', digest);
@@ -27,7 +24,7 @@ describe('p2p driver: read-only', () => {
   });
 
   it('answers a HEAD of a cold blob by one request, and no byte of it', async () => {
-    const { cluster, driver } = await scene();
+    const { cluster, driver } = await readOnlyScene();
     const digest = addLayer(cluster, app, seededBytes(200_000));
     await driver.getContent(paths.layerLink(digest), forApp);
     expect((await driver.stat(paths.blob(digest), forApp)).size).toBe(200_000);
@@ -35,7 +32,7 @@ describe('p2p driver: read-only', () => {
   });
 
   it('refuses all that writes, and names the proxy', async () => {
-    const { cluster, driver } = await scene();
+    const { cluster, driver } = await readOnlyScene();
     addLayer(cluster, app, layerBytes);
     const writes = [
       driver.putContent(paths.layerLink(), Buffer.from(layer), forApp),
@@ -58,7 +55,7 @@ describe('p2p driver: read-only', () => {
   });
 
   it('is what the factory makes of the constructor "ro"; "rw" makes one that writes, anything else is refused', async () => {
-    const { deps } = await scene();
+    const { deps } = await readOnlyScene();
     const factory = defaultDriverFactory();
     registerP2pDriver(factory, deps);
     expect(factory.names()).toContain('p2p');
@@ -71,12 +68,3 @@ describe('p2p driver: read-only', () => {
     await expect(factory.create('p2p', {})).rejects.toThrow('constructor');
   });
 });
-
-async function scene() {
-  const cluster = await startCluster();
-  const swarm = new ScriptedSwarm(cluster.castore, (digest) => cluster.origin.blobs.get(digest)!);
-  const proxyHint = 'http://proxy.example:15000';
-  const transferer = new ReadOnlyTransferer({ ...cluster, swarm, logger: testLogger() }, { proxyHint });
-  const deps = { transferer, castore: cluster.castore, proxyHint };
-  return { cluster, deps, driver: newReadOnlyStorageDriver(deps) };
-}

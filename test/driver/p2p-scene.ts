@@ -1,10 +1,11 @@
 import { buffer } from 'node:stream/consumers';
 import { type Digest, hashBytes, parseDigest, parseRepository, parseTag } from '../../src/core/index.ts';
 import type { StorageDriver } from '../../src/driver/index.ts';
-import { newReadWriteStorageDriver } from '../../src/driver/p2p/index.ts';
+import { newReadOnlyStorageDriver, newReadWriteStorageDriver } from '../../src/driver/p2p/index.ts';
 import { formatPath } from '../../src/pathparser/index.ts';
-import { ReadWriteTransferer } from '../../src/transfer/index.ts';
+import { ReadOnlyTransferer, ReadWriteTransferer } from '../../src/transfer/index.ts';
 import { testLogger } from '../helpers/logger.ts';
+import { ScriptedSwarm } from '../transfer/scripted-swarm.ts';
 import { type StandInCluster, startCluster } from '../transfer/stand-in-cluster.ts';
 
 export const app = parseRepository('team/app');
@@ -37,7 +38,17 @@ export async function p2pScene(): Promise<{ cluster: StandInCluster; driver: Sto
   return { cluster, driver: newReadWriteStorageDriver({ transferer, castore: cluster.castore }) };
 }
 
-/** The same, with one layer, one manifest, one tag, one referrer and one upload of each state in it. */
+/** A read-only driver over a cluster of stand-ins, and what it was made of. */
+export async function readOnlyScene() {
+  const cluster = await startCluster();
+  const swarm = new ScriptedSwarm(cluster.castore, (digest) => cluster.origin.blobs.get(digest)!);
+  const proxyHint = 'http://proxy.example:15000';
+  const transferer = new ReadOnlyTransferer({ ...cluster, swarm, logger: testLogger() }, { proxyHint });
+  const deps = { transferer, castore: cluster.castore, proxyHint };
+  return { cluster, deps, driver: newReadOnlyStorageDriver(deps) };
+}
+
+/** The read-write scene, with one layer, one manifest, one tag, one referrer and one upload of each state in it. */
 export async function filledScene() {
   const scene = await p2pScene();
   const { index, origin, castore } = scene.cluster;

@@ -1,10 +1,11 @@
-import type { BigIntStats, Stats } from 'node:fs';
-import { type FileHandle, link, lstat, readdir, rename, rmdir, stat } from 'node:fs/promises';
+import type { BigIntStats } from 'node:fs';
+import { type FileHandle, link, readdir, rename, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { KeyedMutex } from '../../core/index.ts';
 import { NotAFileError, PreconditionFailedError } from '../errors.ts';
 import type { PutCondition } from '../storage-driver.ts';
 import { driverName, hasCode } from './errno.ts';
+import { findFile } from './find-file.ts';
 import type { RootDirectory } from './root-directory.ts';
 import { type LastingDirectories, makeWithParents } from './sync.ts';
 import type { TemporaryFiles } from './temporary-files.ts';
@@ -103,16 +104,6 @@ export class Publisher {
 /** Names what is in a file: every write by this driver, and every ordinary one by others, gives it another name. */
 export function revisionOf({ ino, size, mtimeNs }: BigIntStats): string {
   return `${ino}-${size}-${mtimeNs}`;
-}
-
-/** What is at a place, a symbolic link as such; `undefined` when nothing is. */
-export async function findFile(place: string): Promise<Stats | undefined> {
-  try {
-    return await lstat(place);
-  } catch (error) {
-    if (hasCode(error, 'ENOENT', 'ENOTDIR')) return undefined;
-    throw error;
-  }
 }
 
 /**

@@ -3,7 +3,7 @@ import { type FileHandle, mkdir, open, opendir, rename, rm } from 'node:fs/promi
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { hasCode } from './errno.ts';
-import { findFile } from './publisher.ts';
+import { findFile } from './find-file.ts';
 import { type RootDirectory, temporaryPath } from './root-directory.ts';
 
 /** Older than that, a temporary file belongs to no process any more: a put or writer touches its file far more often. */

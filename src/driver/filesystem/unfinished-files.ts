@@ -3,7 +3,7 @@ import { constants } from 'node:fs';
 import { copyFile, type FileHandle, open, readdir, rename, rmdir, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { hasCode } from './errno.ts';
-import { findFile } from './publisher.ts';
+import { findFile } from './find-file.ts';
 import { type RootDirectory, unfinishedPath } from './root-directory.ts';
 import type { TemporaryFiles } from './temporary-files.ts';
 

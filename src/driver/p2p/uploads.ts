@@ -96,6 +96,9 @@ class DriverUploads {
     if (append && this.#unacknowledged.find(id) !== undefined) {
       throw new ConflictError(DRIVER_NAME, call.path, 'the upload is complete; move it to its blob, or delete it');
     }
+    if (append && (await uploads.find(id))?.isBeingWritten === true) {
+      throw new ConflictError(DRIVER_NAME, call.path, 'another writer appends to it now');
+    }
     this.#unacknowledged.remove(id);
     return new UploadFileWriter(uploads, id, append ? await uploads.resume(id) : await uploads.create(id));
   }

@@ -1,0 +1,52 @@
+import type { Command } from 'commander';
+import type { CommandResult } from './command-result.ts';
+import { collectTexts, parseSize } from './values.ts';
+
+const MIB = 1024 * 1024;
+
+const VERIFY_DETAILS = `
+The suite writes to the storage, and deletes all that it finds there: it begins only where nothing is stored. What a driver
+does not declare among its capabilities, it has to refuse; nothing else is left out.
+
+Examples:
+  shoal driver verify filesystem --params rootdirectory=/tmp/verify
+  shoal driver verify s3 --params s3.yaml --large-size 12MiB
+`;
+
+interface VerifyFlags {
+  readonly params: readonly string[];
+  readonly largeSize: number;
+  readonly json: boolean;
+}
+
+/** `shoal driver`: what has to do with storage drivers alone. */
+export function addDriverCommand(program: Command, result: CommandResult): void {
+  const driver = program
+    .command('driver')
+    .description('storage drivers: what they are, and whether they keep the contract');
+  driver
+    .command('list')
+    .description('the names of the storage drivers')
+    .action(async () => {
+      const { defaultDriverFactory } = await import('../driver/index.ts');
+      process.stdout.write(`${defaultDriverFactory().names().join('\n')}\n`);
+    });
+  driver
+    .command('verify')
+    .description('run the conformance suite on a driver; status 1 when a case fails')
+    .argument('<name>', 'storage driver')
+    .option('--params <key=value|file>', 'parameter, or a YAML file of them; may be given again', collectTexts, [])
+    .option(
+      '--large-size <size>',
+      'of a large object; a bit more than two parts of what stores in parts',
+      parseSize,
+      4 * MIB,
+    )
+    .option('--json', 'write the result to standard output as JSON', false)
+    .addHelpText('after', VERIFY_DETAILS)
+    .action(async (name: string, { params, largeSize, json }: VerifyFlags) => {
+      const { runVerify } = await import('./run-verify.ts');
+      const streams = { out: process.stdout, err: process.stderr };
+      result.status = await runVerify({ name, params, largeBytes: largeSize, json }, streams);
+    });
+}

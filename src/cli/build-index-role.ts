@@ -1,8 +1,8 @@
 import Type, { type Static } from 'typebox';
 import { BuildIndexConfigSchema, BuildIndexServer } from '../build-index/index.ts';
 import { ClusterConfigSchema, LogConfigSchema } from '../config/index.ts';
-import { defaultDriverFactory } from '../driver/index.ts';
 import { OriginCluster } from '../origin/client.ts';
+import { openStorage } from './open-storage.ts';
 import { defineRole, startWithParts } from './role.ts';
 
 /** All settings of `shoal build-index`. */
@@ -18,7 +18,7 @@ export const buildIndexRole = defineRole<Static<typeof schema>>({
   start: (config, tools) =>
     startWithParts(async (parts) => {
       const { clusterToken } = tools;
-      const backend = await defaultDriverFactory().create(config.backend.driver, config.backend.parameters);
+      const backend = await openStorage(config.backend, tools.metrics);
       parts.defer(() => backend.close());
       const origins = new OriginCluster({ baseUrls: config.origins, clusterToken });
       parts.defer(() => origins.close());

@@ -2,11 +2,11 @@ import Type, { type Static } from 'typebox';
 import { openCaStore } from '../castore/index.ts';
 import { ClusterConfigSchema, LogConfigSchema, swarmSecretOf, urlsSchema } from '../config/index.ts';
 import { systemClock } from '../core/index.ts';
-import { defaultDriverFactory } from '../driver/index.ts';
 import { addStoreMetrics } from '../metrics/index.ts';
 import { OriginConfigSchema, OriginServer } from '../origin/index.ts';
 import { addSwarmMetrics, openSwarm, SwarmConfigSchema } from '../swarm/index.ts';
 import { TrackerClient } from '../tracker/client.ts';
+import { openStorage } from './open-storage.ts';
 import { defineRole, startWithParts } from './role.ts';
 
 /** All settings of `shoal origin`. */
@@ -32,7 +32,7 @@ export const originRole = defineRole<Static<typeof schema>>({
       const castore = await openCaStore(config.castore);
       parts.defer(() => castore.close());
       addStoreMetrics(metrics, castore);
-      const backend = await defaultDriverFactory().create(config.backend.driver, config.backend.parameters);
+      const backend = await openStorage(config.backend, metrics);
       parts.defer(() => backend.close());
       const announcer = new TrackerClient({ baseUrls: config.trackers, clusterToken });
       parts.defer(() => announcer.close());

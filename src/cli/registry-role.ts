@@ -3,7 +3,7 @@ import Type, { type Static } from 'typebox';
 import { AccessConfigSchema, openAccess } from '../access/index.ts';
 import { LogConfigSchema, registryListenSchema } from '../config/index.ts';
 import { systemClock } from '../core/index.ts';
-import { defaultDriverFactory } from '../driver/index.ts';
+import { RedirectingDriver } from '../driver/index.ts';
 import { GcConfigSchema, startGarbageCollector } from '../gc/index.ts';
 import { closing, createService, RegistryProgram } from '../http/index.ts';
 import { NotificationsConfigSchema, notificationsOf } from '../notifications/index.ts';
@@ -15,6 +15,7 @@ import {
   registryOptionsOf,
   startUploadPurge,
 } from '../registry/index.ts';
+import { openStorage } from './open-storage.ts';
 import { defineRole } from './role.ts';
 import { readVersion } from './version.ts';
 
@@ -27,6 +28,14 @@ const schema = Type.Object(
       default: {},
       description: 'Parameters of that driver, as its own page lists them.',
     }),
+    redirectBaseUrl: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          'URL of a web server or CDN that serves the same storage, such as https://cdn.example/registry: clients are sent ' +
+          'there for blobs, to the path of the blob in the storage behind it. Unsigned: whoever knows the URL reads the blob.',
+      }),
+    ),
     registry: RegistryConfigSchema,
     gc: GcConfigSchema,
     access: Type.Optional(AccessConfigSchema),
@@ -42,7 +51,9 @@ export const registryRole = defineRole<Static<typeof schema>>({
   schema,
   start: (config, { logger, metrics, onReload }) =>
     RegistryProgram.start('registry', config.listen, async (parts) => {
-      const driver = closing(parts, await defaultDriverFactory().create(config.driver, config.parameters));
+      const storage = closing(parts, await openStorage(config, metrics));
+      const { redirectBaseUrl } = config;
+      const driver = redirectBaseUrl === undefined ? storage : new RedirectingDriver(storage, redirectBaseUrl);
       const access = config.access && parts.use(await openAccess(config.access, { logger, clock: systemClock, fetch }));
       const tools = { logger, metrics, clock: systemClock, version: readVersion() };
       const events = await notificationsOf(parts, config, tools);

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { CommandResult } from './command-result.ts';
 import { parseImageLocation } from './up/image-location.ts';
-import { parseFixedPort, parseSize, parseWhole } from './values.ts';
+import { collectTexts, parseFixedPort, parseSize, parseWhole } from './values.ts';
 
 /** The layers have to hold at least a few files. */
 const SMALLEST_IMAGE = 64 * 1024;
@@ -21,6 +21,13 @@ export function addUpCommand(program: Command, result: CommandResult): void {
       'use this image instead: oci:DIR, oci:DIR:TAG or docker://HOST/NAME:TAG',
       parseImageLocation,
     )
+    .option('--backend <driver>', 'storage driver behind origins and build-index (default: a folder in --data)')
+    .option(
+      '--backend-params <key=value|file>',
+      'its parameter, or a YAML file of them; may be given again',
+      collectTexts,
+      [],
+    )
     .option('--once', 'end when the image is everywhere; status 0 only if every digest matched', false)
     .option('--json', 'write the summary to standard output as JSON', false)
     .option('--proxy-port <port>', 'port of the proxy', parseFixedPort, 15_000)
@@ -32,7 +39,13 @@ export function addUpCommand(program: Command, result: CommandResult): void {
       const { data, imageSize, ...rest } = options;
       const { runUp } = await import('./up/run-up.ts');
       result.status = await runUp(
-        { ...rest, image: options.image, dataFolder: data, imageSizeBytes: imageSize ?? IMAGE_BYTES },
+        {
+          ...rest,
+          image: options.image,
+          backend: options.backend,
+          dataFolder: data,
+          imageSizeBytes: imageSize ?? IMAGE_BYTES,
+        },
         { out: process.stdout, err: process.stderr },
       );
     });
@@ -44,6 +57,8 @@ interface UpFlags {
   readonly agents: number;
   readonly imageSize?: number;
   readonly image?: ReturnType<typeof parseImageLocation>;
+  readonly backend?: string;
+  readonly backendParams: readonly string[];
   readonly once: boolean;
   readonly json: boolean;
   readonly proxyPort: number;

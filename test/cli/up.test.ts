@@ -46,6 +46,24 @@ async function untilNoneRuns(data: string): Promise<void> {
 }
 
 describe('shoal up', () => {
+  it('takes another storage for origins and build-index', { timeout: LIMIT_MS }, async () => {
+    const folder = await makeTempDir();
+    const root = join(folder, 'elsewhere');
+    const ports = await portArgs(2);
+    const sizes = ['--agents', '2', '--image-size', '8MiB', '--data', join(folder, 'data')];
+    const backend = ['--backend', 'filesystem', '--backend-params', `rootdirectory=${root}`];
+    const run = await runShoal(['up', '--once', '--json', ...sizes, ...backend, ...ports.args]);
+    checkSummary(run, ports);
+    expect(await readdir(join(root, 'docker/registry/v2'))).toEqual(expect.arrayContaining(['blobs', 'repositories']));
+    expect(await readdir(join(folder, 'data/backend'))).toEqual([]);
+  });
+
+  it('wants to know which storage its parameters are for', async () => {
+    const run = await runShoal(['up', '--backend-params', 'rootdirectory=x', '--data', await makeTempDir()]);
+    expect(run.status).toBe(1);
+    expect(run.err).toContain('--backend-params says how to open a storage, and --backend which one');
+  });
+
   it('sends an image to all agents at once, twice with the same data, and leaves nothing running', {
     timeout: LIMIT_MS,
   }, async () => {

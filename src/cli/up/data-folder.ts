@@ -42,7 +42,8 @@ export async function openDataFolder(folder: string): Promise<DataFolder> {
     logOf: (name) => join(path, 'logs', `${name}.log`),
   };
   await makeToken(data.tokenFile);
-  return { ...data, reused: (await readdir(data.backend)).length > 0 };
+  const kept = await Promise.all([data.backend, join(path, 'stores')].map((folder) => readdir(folder)));
+  return { ...data, reused: kept.some((names) => names.length > 0) };
 }
 
 /** Writes a token once; an earlier start's token stays. */

@@ -8,14 +8,22 @@ const STORE_BYTES = 4 * 1024 ** 3;
 /** A store has to hold the image that goes through it, and what is unfinished beside it. */
 const STORE_PER_IMAGE = 4;
 
-/** Writes the configuration of every program into the data folder. */
+/** The storage behind origins and build-index. */
+export interface BackendChoice {
+  readonly driver: string;
+  readonly parameters: Readonly<Record<string, unknown>>;
+}
+
+/** Writes the configuration of every program into the data folder. @param options.backend default: a folder there */
 export async function writeProgramConfigs(
   data: DataFolder,
   programs: readonly PlannedProgram[],
-  imageBytes: number,
+  options: { readonly imageBytes: number; readonly backend: BackendChoice | undefined },
 ): Promise<void> {
+  const capacityBytes = Math.max(STORE_BYTES, options.imageBytes * STORE_PER_IMAGE);
+  const backend = options.backend ?? { driver: 'filesystem', parameters: { rootdirectory: data.backend } };
   for (const program of programs) {
-    const config = configOf(program, data, programs, Math.max(STORE_BYTES, imageBytes * STORE_PER_IMAGE));
+    const config = configOf(program, { data, programs, capacityBytes, backend });
     const head = `# Written by "shoal up" at every start; changes are lost.\n`;
     await writeFile(data.configOf(program.name), head + stringify(config), { mode: 0o600 });
   }
@@ -23,14 +31,17 @@ export async function writeProgramConfigs(
 
 function configOf(
   program: PlannedProgram,
-  data: DataFolder,
-  programs: readonly PlannedProgram[],
-  capacityBytes: number,
+  cluster: {
+    readonly data: DataFolder;
+    readonly programs: readonly PlannedProgram[];
+    readonly capacityBytes: number;
+    readonly backend: BackendChoice;
+  },
 ): Record<string, unknown> {
+  const { data, programs, capacityBytes, backend } = cluster;
   const trackers = innerUrls(programs, 'tracker');
   const origins = innerUrls(programs, 'origin');
   const [buildIndex] = innerUrls(programs, 'build-index');
-  const backend = { driver: 'filesystem', parameters: { rootdirectory: data.backend } };
   const castore = { directory: data.storeOf(program.name), capacityBytes };
   const common = { listen: { host: 'localhost', port: program.port }, cluster: { tokenFile: data.tokenFile } };
   switch (program.role) {

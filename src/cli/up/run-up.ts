@@ -1,4 +1,6 @@
 import { mkdir } from 'node:fs/promises';
+import { ConfigError } from '../../core/index.ts';
+import { readDriverParameters } from '../driver-parameters.ts';
 import { InterruptedError } from '../errors.ts';
 import { CLOSE_TIMEOUT_MS, watchShutdown } from '../shutdown.ts';
 import { formatSize } from '../values.ts';
@@ -12,7 +14,7 @@ import { openImage } from './image-source.ts';
 import { watchRates } from './live-rates.ts';
 import { LocalCluster } from './local-cluster.ts';
 import { copiesOf, type PlannedProgram, planPrograms, type UpOptions } from './plan.ts';
-import { writeProgramConfigs } from './program-configs.ts';
+import { type BackendChoice, writeProgramConfigs } from './program-configs.ts';
 import { openProgress } from './progress.ts';
 import { pullEverywhere } from './pull-everywhere.ts';
 import { RegistryClient } from './registry-client.ts';
@@ -26,6 +28,10 @@ export interface RunUpOptions extends UpOptions {
   readonly imageSizeBytes: number;
   /** An image to use in the place of a made one. */
   readonly image: ImageLocation | undefined;
+  /** Storage driver behind origins and build-index; `undefined` for a folder beside all else. */
+  readonly backend: string | undefined;
+  /** Its parameters, each `key=value` or a YAML file. */
+  readonly backendParams: readonly string[];
   /** End after the table. */
   readonly once: boolean;
   /** Write the summary as JSON to standard output. */
@@ -56,12 +62,13 @@ export async function runUp(options: RunUpOptions, streams: UpStreams): Promise<
     },
   });
   try {
+    const backend = await backendOf(options);
     const programs = planPrograms(options);
     await checkPorts(programs);
     const data = await openData(options, write);
     await using image = asDisposable(await prepareImage(options, data, watch.signal, write));
     await checkDiskSpace(data.path, imageBytes(image.value), copiesOf(options));
-    await writeProgramConfigs(data, programs, imageBytes(image.value));
+    await writeProgramConfigs(data, programs, { imageBytes: imageBytes(image.value), backend });
     write(`Starting ${programs.length} programs:`);
     cluster = await LocalCluster.start({ data, programs, signal: watch.signal, write });
     const summary = await sendImage(image.value, programs, cluster, watch.signal, streams);
@@ -77,6 +84,13 @@ export async function runUp(options: RunUpOptions, streams: UpStreams): Promise<
   } finally {
     watch.close();
   }
+}
+
+/** @throws ConfigError for parameters without a backend, or a file of them that cannot be read */
+async function backendOf({ backend, backendParams }: RunUpOptions): Promise<BackendChoice | undefined> {
+  if (backend !== undefined) return { driver: backend, parameters: await readDriverParameters(backendParams) };
+  if (backendParams.length === 0) return undefined;
+  throw new ConfigError('--backend-params says how to open a storage, and --backend which one: expected both');
 }
 
 async function openData(options: RunUpOptions, write: (line: string) => void): Promise<DataFolder> {

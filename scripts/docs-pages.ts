@@ -8,6 +8,7 @@ import type { Registry } from 'prom-client';
 import { buildProgram } from '../src/cli/main.ts';
 import { allRoles, type RoleEntry } from '../src/cli/roles.ts';
 import { renderConfigReference } from '../src/config/index.ts';
+import { knownDrivers, renderParameterTable } from '../src/driver/index.ts';
 import { createMetrics } from '../src/metrics/index.ts';
 import { renderErrorTable } from '../src/registry/index.ts';
 
@@ -21,6 +22,7 @@ export async function renderPages(): Promise<ReadonlyMap<string, string>> {
     ['commands.md', renderCommands()],
     ['metrics.md', await renderMetrics()],
     ['errors.md', renderErrors()],
+    ['driver-parameters.md', renderDriverParameters()],
   ]);
 }
 
@@ -67,6 +69,20 @@ An answer to \`HEAD\` has the status and no body. \`UNAVAILABLE\` with 503 carri
 
 ${renderErrorTable()}
 `;
+}
+
+function renderDriverParameters(): string {
+  const sections = [...knownDrivers].map(
+    ([name, { parameters }]) => `## ${name}\n\n${renderParameterTable(parameters)}\n`,
+  );
+  return `# Parameters of the storage drivers
+
+${MADE}
+
+They stand under \`parameters\` of \`shoal registry\`, under \`backend.parameters\` of origin and build-index, and in \`--params\`. Numbers and
+\`true\` or \`false\` may be given as texts. All faults are reported together. What each driver promises: [drivers.md](drivers.md).
+
+${sections.join('\n')}`;
 }
 
 function sentence(text: string): string {

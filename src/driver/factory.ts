@@ -1,7 +1,8 @@
+import type { TObject } from 'typebox';
 import { ConfigError } from '../core/index.ts';
 import { validated } from './base.ts';
-import { createFilesystemDriver } from './filesystem/index.ts';
-import { createInMemoryDriver } from './inmemory/index.ts';
+import { createFilesystemDriver, FilesystemParametersSchema } from './filesystem/index.ts';
+import { createInMemoryDriver, InMemoryParametersSchema } from './inmemory/index.ts';
 import type { DriverParameters } from './parameters.ts';
 import type { StorageDriver } from './storage-driver.ts';
 
@@ -46,10 +47,21 @@ export class DriverFactory {
   }
 }
 
-/** A factory that knows the drivers for ordinary storage: `inmemory` and `filesystem`. More can be registered. */
+/** A driver of this package: how it is opened, and by what. */
+interface KnownDriver {
+  readonly create: CreateDriver;
+  readonly parameters: TObject;
+}
+
+/** The drivers for ordinary storage, by name, in the order of their documentation. */
+export const knownDrivers: ReadonlyMap<string, KnownDriver> = new Map<string, KnownDriver>([
+  ['filesystem', { create: createFilesystemDriver, parameters: FilesystemParametersSchema }],
+  ['inmemory', { create: createInMemoryDriver, parameters: InMemoryParametersSchema }],
+]);
+
+/** A factory that knows the drivers of {@link knownDrivers}. More can be registered. */
 export function defaultDriverFactory(): DriverFactory {
   const factory = new DriverFactory();
-  factory.register('inmemory', createInMemoryDriver);
-  factory.register('filesystem', createFilesystemDriver);
+  for (const [name, { create }] of knownDrivers) factory.register(name, create);
   return factory;
 }

@@ -6,6 +6,7 @@ export * from './factory.ts';
 export { FilesystemParametersSchema } from './filesystem/index.ts';
 export { InMemoryParametersSchema } from './inmemory/index.ts';
 export * from './middleware/index.ts';
+export { renderParameterTable } from './parameter-table.ts';
 export { type DriverParameters, readParameters } from './parameters.ts';
 export { comparePaths, findPathFault, isWithin, joinPath, parentOf } from './paths.ts';
 export type * from './storage-driver.ts';

@@ -31,6 +31,12 @@ export const systemPrograms: readonly SystemProgram[] = [
   { command: 'ip', debianPackage: 'iproute2', tests: 'hosts with addresses and link rates of their own' },
   { command: 'tc', debianPackage: 'iproute2', tests: 'hosts with addresses and link rates of their own' },
   {
+    command: "Python's swift",
+    debianPackage: 'python3-swift',
+    file: '/usr/share/doc/python3-swift',
+    tests: 'the s3 driver on a store that others have made',
+  },
+  {
     command: "Python's libtorrent",
     debianPackage: 'python3-libtorrent',
     file: '/usr/share/doc/python3-libtorrent',

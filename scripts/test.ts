@@ -9,6 +9,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { missingTools } from './npm-tools.ts';
 import { missingPrograms } from './system-programs.ts';
 
 /** The fields that are read of vitest's JSON report. */
@@ -41,8 +42,10 @@ function main(): number {
 function prepare(): number {
   if (inCi) return runNode(join(root, 'scripts', 'test-setup.ts'));
   const missing = missingPrograms();
-  if (missing.length > 0) {
+  const tools = missingTools();
+  if (missing.length + tools.length > 0) {
     console.error('Some programs that tests run against are not here; to install them: npm run test:setup');
+    for (const { name, tests } of tools) console.error(`  ${name} (npm package), skipped without it: ${tests}`);
     for (const { command, debianPackage, tests } of missing) {
       console.error(`  ${command} (Debian package ${debianPackage}), skipped without it: ${tests}`);
     }

@@ -1,9 +1,11 @@
 import type { TObject } from 'typebox';
 import { ConfigError } from '../core/index.ts';
+import { AzureParametersSchema, createAzureDriver } from './azure/index.ts';
 import { validated } from './base.ts';
 import { createFilesystemDriver, FilesystemParametersSchema } from './filesystem/index.ts';
 import { createInMemoryDriver, InMemoryParametersSchema } from './inmemory/index.ts';
 import type { DriverParameters } from './parameters.ts';
+import { createS3Driver, S3ParametersSchema } from './s3/index.ts';
 import type { StorageDriver } from './storage-driver.ts';
 
 /** Opens a driver by its parameters, which it checks itself. @throws ConfigError */
@@ -56,6 +58,8 @@ interface KnownDriver {
 /** The drivers for ordinary storage, by name, in the order of their documentation. */
 export const knownDrivers: ReadonlyMap<string, KnownDriver> = new Map<string, KnownDriver>([
   ['filesystem', { create: createFilesystemDriver, parameters: FilesystemParametersSchema }],
+  ['s3', { create: createS3Driver, parameters: S3ParametersSchema }],
+  ['azure', { create: createAzureDriver, parameters: AzureParametersSchema }],
   ['inmemory', { create: createInMemoryDriver, parameters: InMemoryParametersSchema }],
 ]);
 

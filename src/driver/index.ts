@@ -9,6 +9,7 @@ export * from './middleware/index.ts';
 export { renderParameterTable } from './parameter-table.ts';
 export { type DriverParameters, readParameters } from './parameters.ts';
 export { comparePaths, findPathFault, isWithin, joinPath, parentOf } from './paths.ts';
+export { S3ParametersSchema } from './s3/index.ts';
 export type * from './storage-driver.ts';
 export * from './verify.ts';
 export { walkTree } from './walk.ts';

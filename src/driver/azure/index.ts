@@ -1,0 +1,2 @@
+export { createAzureDriver } from './azure-driver.ts';
+export { AzureParametersSchema } from './parameters.ts';

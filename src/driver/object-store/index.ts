@@ -1,0 +1,1 @@
+export { inPathOrder, type ListBelow } from './key-order.ts';

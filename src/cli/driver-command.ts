@@ -13,10 +13,31 @@ Examples:
   shoal driver verify s3 --params s3.yaml --large-size 12MiB
 `;
 
+const SERVE_DETAILS = `
+A registry starts this itself: its storage driver "ipc" runs a program, hands it the parameters on standard input, and
+speaks to it over a unix socket (docs/driver-protocol.md). A program of two lines makes a driver of one's own name of it,
+as registry-storage-NAME on the PATH:
+
+  #!/bin/sh
+  exec shoal driver serve filesystem
+
+With --standalone nothing starts it but you, or a service manager: REGISTRY_STORAGE_SOCKET (an absolute path) and
+REGISTRY_STORAGE_TOKEN have to be in the environment, parameters come from --params alone, and SIGTERM ends it.
+
+Examples:
+  shoal driver serve filesystem --standalone --params rootdirectory=/var/lib/registry
+  shoal driver serve filesystem --standalone --params /etc/shoal/storage.yaml
+`;
+
 interface VerifyFlags {
   readonly params: readonly string[];
   readonly largeSize: number;
   readonly json: boolean;
+}
+
+interface ServeFlags {
+  readonly params: readonly string[];
+  readonly standalone: boolean;
 }
 
 /** `shoal driver`: what has to do with storage drivers alone. */
@@ -48,5 +69,21 @@ export function addDriverCommand(program: Command, result: CommandResult): void 
       const { runVerify } = await import('./run-verify.ts');
       const streams = { out: process.stdout, err: process.stderr };
       result.status = await runVerify({ name, params, largeBytes: largeSize, json }, streams);
+    });
+  driver
+    .command('serve')
+    .description('be the program behind the storage driver "ipc"')
+    .argument('<name>', 'storage driver to serve')
+    .option(
+      '--params <key=value|file>',
+      'parameter, or a YAML file of them; may be given again; standard input goes over them',
+      collectTexts,
+      [],
+    )
+    .option('--standalone', 'started by hand or by a service manager: leave standard input alone', false)
+    .addHelpText('after', SERVE_DETAILS)
+    .action(async (name: string, { params, standalone }: ServeFlags) => {
+      const { runServeDriver } = await import('./run-serve-driver.ts');
+      await runServeDriver({ name, parameters: params, isStandalone: standalone });
     });
 }

@@ -4,6 +4,7 @@ import { AzureParametersSchema, createAzureDriver } from './azure/index.ts';
 import { validated } from './base.ts';
 import { createFilesystemDriver, FilesystemParametersSchema } from './filesystem/index.ts';
 import { createInMemoryDriver, InMemoryParametersSchema } from './inmemory/index.ts';
+import { createIpcDriver, IpcParametersSchema } from './ipc/index.ts';
 import type { DriverParameters } from './parameters.ts';
 import { createS3Driver, S3ParametersSchema } from './s3/index.ts';
 import type { StorageDriver } from './storage-driver.ts';
@@ -13,6 +14,7 @@ export type CreateDriver = (parameters: DriverParameters) => Promise<StorageDriv
 
 // The keys of a configuration: what distribution's drivers are named by.
 const driverNamePattern = /^[a-z0-9]+$/;
+const ipcPrefix = 'ipc:';
 
 /** Makes storage drivers by name, as a configuration gives them. */
 export class DriverFactory {
@@ -28,10 +30,15 @@ export class DriverFactory {
   }
 
   /**
-   * Opens a driver, wrapped in {@link validated}; whoever asked for it closes it.
+   * Opens a driver, wrapped in {@link validated}; whoever asked for it closes it. `ipc:<name>` is the driver `ipc` with the
+   * parameter `name`.
    * @throws ConfigError when no driver has this name, or for the parameters, all faults in one message
    */
   async create(name: string, parameters: DriverParameters): Promise<StorageDriver> {
+    if (name.startsWith(ipcPrefix)) {
+      if (parameters['name'] !== undefined) throw new ConfigError(`storage driver "${name}" has its name already`);
+      return this.create('ipc', { ...parameters, name: name.slice(ipcPrefix.length) });
+    }
     const create = this.#drivers.get(name);
     if (create === undefined) {
       const known = this.names();
@@ -60,6 +67,7 @@ export const knownDrivers: ReadonlyMap<string, KnownDriver> = new Map<string, Kn
   ['filesystem', { create: createFilesystemDriver, parameters: FilesystemParametersSchema }],
   ['s3', { create: createS3Driver, parameters: S3ParametersSchema }],
   ['azure', { create: createAzureDriver, parameters: AzureParametersSchema }],
+  ['ipc', { create: createIpcDriver, parameters: IpcParametersSchema }],
   ['inmemory', { create: createInMemoryDriver, parameters: InMemoryParametersSchema }],
 ]);
 

@@ -5,6 +5,7 @@ export * from './errors.ts';
 export * from './factory.ts';
 export { FilesystemParametersSchema } from './filesystem/index.ts';
 export { InMemoryParametersSchema } from './inmemory/index.ts';
+export { serveDriver, serveDriverProcess } from './ipc/index.ts';
 export * from './middleware/index.ts';
 export { renderParameterTable } from './parameter-table.ts';
 export { type DriverParameters, readParameters } from './parameters.ts';

@@ -1,8 +1,10 @@
-import { readdir, readFile, stat } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { stringify } from 'yaml';
 import type { UpSummary } from '../../src/cli/up/report.ts';
+import { hasSwift, SwiftServer } from '../helpers/swift-s3/swift.ts';
 import { makeTempDir } from '../helpers/temp-dir.ts';
 import { freePortRange, freePorts, runShoal, startShoal } from './run-shoal.ts';
 
@@ -45,6 +47,8 @@ async function untilNoneRuns(data: string): Promise<void> {
   await expect.poll(() => programIds(data), { timeout: 20_000, interval: 50 }).toEqual([]);
 }
 
+const swift = SwiftServer.forThisFile();
+
 describe('shoal up', () => {
   it('takes another storage for origins and build-index', { timeout: LIMIT_MS }, async () => {
     const folder = await makeTempDir();
@@ -56,6 +60,41 @@ describe('shoal up', () => {
     checkSummary(run, ports);
     expect(await readdir(join(root, 'docker/registry/v2'))).toEqual(expect.arrayContaining(['blobs', 'repositories']));
     expect(await readdir(join(folder, 'data/backend'))).toEqual([]);
+  });
+
+  it.skipIf(!hasSwift())('does its job on a bucket', { timeout: LIMIT_MS }, async () => {
+    const folder = await makeTempDir();
+    const file = join(folder, 's3.yaml');
+    await writeFile(file, stringify(await swift.makeBucket()));
+    const ports = await portArgs(2);
+    const sizes = ['--agents', '2', '--image-size', '8MiB', '--data', join(folder, 'data')];
+    const run = await runShoal([
+      'up',
+      '--once',
+      '--json',
+      ...sizes,
+      '--backend',
+      's3',
+      '--backend-params',
+      file,
+      ...ports.args,
+    ]);
+    checkSummary(run, ports);
+  });
+
+  it('does its job on a driver in a program of its own, found by its name', { timeout: LIMIT_MS }, async () => {
+    const folder = await makeTempDir();
+    const programs = join(folder, 'bin');
+    await mkdir(programs);
+    const example = join(import.meta.dirname, '../../examples/drivers/registry-storage-folder.py');
+    await symlink(example, join(programs, 'registry-storage-folder'));
+    const ports = await portArgs(2);
+    const sizes = ['--agents', '2', '--image-size', '8MiB', '--data', join(folder, 'data')];
+    const backend = ['--backend', 'ipc:folder', '--backend-params', `rootdirectory=${join(folder, 'root')}`];
+    const environment = { PATH: `${programs}:${process.env['PATH']}` };
+    const run = await runShoal(['up', '--once', '--json', ...sizes, ...backend, ...ports.args], environment);
+    checkSummary(run, ports);
+    expect(await readdir(join(folder, 'root'))).not.toEqual([]);
   });
 
   it('wants to know which storage its parameters are for', async () => {

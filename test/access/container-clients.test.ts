@@ -23,6 +23,7 @@ const refused =
 const canRun = canIsolate() && hasPrograms('skopeo');
 
 /** The table of docs/access.md is what these tests say. */
+// Skipped only where a program, or root, is missing; in CI a skipped test counts as a failure.
 describe.skipIf(!canRun)('container clients', { timeout: 60_000 }, () => {
   let host: IsolatedHost;
   beforeAll(async () => {
@@ -64,6 +65,7 @@ describe.skipIf(!canRun)('container clients', { timeout: 60_000 }, () => {
   }
 
   for (const kind of [docker, podman, containerd]) {
+    // Skipped only where the program is missing; never in CI.
     describe.skipIf(!hasPrograms(...kind.programs))(kind.name, () => {
       let client: ContainerClient;
       beforeAll(async () => {

@@ -75,6 +75,7 @@ async function until(what: string, ask: () => Promise<boolean>): Promise<void> {
   throw new Error(`waited in vain until ${what}`);
 }
 
+// Skipped only where a program, or root, is missing; in CI a skipped test counts as a failure.
 describe.skipIf(!canMakeNetworks())('bench:swarm on real links', { timeout: 180_000 }, () => {
   it('reports two hosts that pull 1 MiB, with both engines, and leaves nothing behind', async () => {
     const directory = await makeTempDir();
@@ -149,6 +150,7 @@ describe.skipIf(!canMakeNetworks())('bench:swarm on real links', { timeout: 180_
   });
 });
 
+// Skipped only where the program is missing; never in CI.
 describe.skipIf(!(await hasLibtorrent()))('bench:pair on loopback', { timeout: 120_000 }, () => {
   it('reports both engines, and leaves nothing behind', async () => {
     const directory = await makeTempDir();

@@ -62,6 +62,7 @@ describe('shoal up', () => {
     expect(await readdir(join(folder, 'data/backend'))).toEqual([]);
   });
 
+  // Skipped only where the program is missing; never in CI.
   it.skipIf(!hasSwift())('does its job on a bucket', { timeout: LIMIT_MS }, async () => {
     const folder = await makeTempDir();
     const file = join(folder, 's3.yaml');

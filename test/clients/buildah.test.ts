@@ -16,6 +16,7 @@ COPY small /data/small
 // Skipped only where namespaces cannot be made or programs are missing; never in CI.
 const canRun = canIsolate() && hasPrograms('buildah', 'skopeo');
 
+// Skipped only where a program, or root, is missing; in CI a skipped test counts as a failure.
 describe.skipIf(!canRun)('buildah', { timeout: 60_000 }, () => {
   const registry = PlainRegistry.forAllTests();
 

@@ -13,6 +13,7 @@ import { canIsolate, IsolatedHost } from './isolated-host.ts';
 const canRun = canIsolate() && hasPrograms('skopeo');
 
 /** Each client pushes to the proxy and pulls from an agent. Large images are pulled in containers.test.ts. */
+// Skipped only where a program, or root, is missing; in CI a skipped test counts as a failure.
 describe.skipIf(!canRun)('a cluster', { timeout: 60_000 }, () => {
   let cluster: TestCluster;
   let host: IsolatedHost;
@@ -31,6 +32,7 @@ describe.skipIf(!canRun)('a cluster', { timeout: 60_000 }, () => {
   });
 
   for (const kind of clientKinds) {
+    // Skipped only where the program is missing; never in CI.
     describe.skipIf(!hasPrograms(...kind.programs))(`with ${kind.name}`, () => {
       let client: ContainerClient;
       beforeAll(async () => {

@@ -13,6 +13,7 @@ import { PlainRegistry } from './plain-registry.ts';
 const canRun = canIsolate() && hasPrograms('skopeo');
 const zstdType = 'application/vnd.oci.image.layer.v1.tar+zstd';
 
+// Skipped only where a program, or root, is missing; in CI a skipped test counts as a failure.
 describe.skipIf(!canRun)('layers compressed with zstd', { timeout: 60_000 }, () => {
   const registry = PlainRegistry.forAllTests();
   const layersOf = async (repository: string, tag = 'v1') => {
@@ -22,6 +23,7 @@ describe.skipIf(!canRun)('layers compressed with zstd', { timeout: 60_000 }, () 
 
   // docker 20.10 fetches them, too, but cannot unpack them.
   for (const kind of clientKinds.filter(({ name }) => name !== 'docker')) {
+    // Skipped only where the program is missing; never in CI.
     it.skipIf(!hasPrograms(...kind.programs))(`are pushed by skopeo and pulled by ${kind.name}`, async () => {
       const image = await writeImage(join(await makeTempDir(), 'image'), 100_000);
       const repository = `team/for-${kind.name}`;
@@ -36,6 +38,7 @@ describe.skipIf(!canRun)('layers compressed with zstd', { timeout: 60_000 }, () 
     });
   }
 
+  // Skipped only where the program is missing; never in CI.
   it.skipIf(!hasPrograms('buildah', 'podman'))('in chunks: podman asks for those alone that it lacks', async () => {
     const { host, address } = registry;
     // Only this driver can put layers together from chunks; it works on any machine above a file system in memory.

@@ -18,6 +18,7 @@ const programs = ['skopeo', 'openssl', 'podman', 'buildah', 'dockerd', 'docker',
 // Skipped only where namespaces cannot be made or programs are missing; never in CI.
 const canRun = canIsolate() && hasPrograms(...programs);
 
+// Skipped only where a program, or root, is missing; in CI a skipped test counts as a failure.
 describe.skipIf(!canRun)('docs/clients.md', { timeout: 60_000 }, () => {
   let registries: Registries;
   let host: IsolatedHost;

@@ -20,6 +20,7 @@ const foreignArchitecture = 's390x';
 // Skipped only where namespaces cannot be made or programs are missing; never in CI.
 const canRun = canIsolate() && hasPrograms('skopeo');
 
+// Skipped only where a program, or root, is missing; in CI a skipped test counts as a failure.
 describe.skipIf(!canRun)('an image for several platforms', { timeout: 60_000 }, () => {
   const registry = PlainRegistry.forAllTests();
   const name = `${registry.address}/team/index:v1`;
@@ -50,6 +51,7 @@ describe.skipIf(!canRun)('an image for several platforms', { timeout: 60_000 }, 
     await expectWhole(index.digest, layoutBlobs(layout));
   });
 
+  // Skipped only where the program is missing; never in CI.
   it.skipIf(!hasPrograms('buildah'))(
     'is pushed whole by buildah, image by image into an index of its own',
     async () => {
@@ -72,6 +74,7 @@ describe.skipIf(!canRun)('an image for several platforms', { timeout: 60_000 }, 
     },
   );
 
+  // Skipped only where the program is missing; never in CI.
   it.skipIf(!hasPrograms('podman'))('is pushed whole by podman, image by image into an index of its own', async () => {
     const list = 'localhost/made-by-podman';
     await registry.host.run('podman', ['manifest', 'create', '--all', list, `docker://${name}`]);
@@ -81,6 +84,7 @@ describe.skipIf(!canRun)('an image for several platforms', { timeout: 60_000 }, 
   });
 
   for (const kind of clientKinds) {
+    // Skipped only where the program is missing; never in CI.
     describe.skipIf(!hasPrograms(...kind.programs))(`with ${kind.name}`, () => {
       let client: ContainerClient;
       beforeAll(async () => {

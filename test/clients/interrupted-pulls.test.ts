@@ -20,6 +20,7 @@ const cutAfterBytes = 3_000_000;
 // Skipped only where namespaces cannot be made or programs are missing; never in CI.
 const canRun = canIsolate() && hasPrograms('skopeo');
 
+// Skipped only where a program, or root, is missing; in CI a skipped test counts as a failure.
 describe.skipIf(!canRun)('a pull whose connection breaks off', { timeout: 60_000 }, () => {
   let directory: string;
   let registry: RegistryProcess;
@@ -56,12 +57,14 @@ describe.skipIf(!canRun)('a pull whose connection breaks off', { timeout: 60_000
   const rest = { range: `bytes=${cutAfterBytes}-`, status: 206 };
 
   for (const kind of [docker, containerd]) {
+    // Skipped only where the program is missing; never in CI.
     it.skipIf(!hasPrograms(...kind.programs))(`is gone on with by ${kind.name} where it broke off`, async () => {
       expect(await pullThroughCuts(kind, (client, name) => client.pull(name))).toEqual([whole, rest]);
     });
   }
 
   for (const kind of [podman, buildah, skopeo]) {
+    // Skipped only where the program is missing; never in CI.
     it.skipIf(!hasPrograms(...kind.programs))(`fails with ${kind.name}, and succeeds when it is repeated`, async () => {
       const requests = await pullThroughCuts(kind, async (client, name) => {
         // Those of Debian 12 give up; later ones (containers/image 5.24) go on as docker does.

@@ -10,6 +10,7 @@ import { PlainRegistry } from './plain-registry.ts';
 // Skipped only where namespaces cannot be made or programs are missing; never in CI.
 const canRun = canIsolate() && hasPrograms('skopeo');
 
+// Skipped only where a program, or root, is missing; in CI a skipped test counts as a failure.
 describe.skipIf(!canRun)('skopeo', { timeout: 60_000 }, () => {
   const registry = PlainRegistry.forAllTests();
   const nameOf = (repository: string, tag = 'v1') => `docker://${registry.address}/${repository}:${tag}`;

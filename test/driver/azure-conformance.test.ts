@@ -5,6 +5,7 @@ import { makeScene } from './azure-scene.ts';
 
 const chunkBytes = 256 * 1024;
 
+// Skipped only where the program is missing; never in CI.
 describe.skipIf(!hasAzurite())('on Azurite', () => {
   let azurite: Azurite;
   beforeAll(async () => {

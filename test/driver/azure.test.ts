@@ -13,6 +13,7 @@ import { blobNames, makeScene } from './azure-scene.ts';
 
 const small = { chunksize: 64 * 1024 };
 
+// Skipped only where the program is missing; never in CI.
 describe.skipIf(!hasAzurite())('the azure driver', () => {
   let azurite: Azurite;
   beforeAll(async () => {

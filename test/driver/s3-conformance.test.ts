@@ -5,6 +5,7 @@ import { hasSwift, SwiftServer } from '../helpers/swift-s3/swift.ts';
 const mib = 1024 * 1024;
 const factory = defaultDriverFactory();
 
+// Skipped only where the program is missing; never in CI.
 describe.skipIf(!hasSwift())('s3 on Swift', () => {
   const swift = SwiftServer.forThisFile();
 

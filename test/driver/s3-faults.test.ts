@@ -12,6 +12,7 @@ import { hasSwift, SwiftServer } from '../helpers/swift-s3/swift.ts';
 
 const mib = 1024 * 1024;
 
+// Skipped only where the program is missing; never in CI.
 describe.skipIf(!hasSwift())('s3 driver with faults', { timeout: 60_000 }, () => {
   const swift = SwiftServer.forThisFile();
 

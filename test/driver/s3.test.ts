@@ -31,6 +31,7 @@ describe('parameters of the s3 driver', () => {
   });
 });
 
+// Skipped only where the program is missing; never in CI.
 describe.skipIf(!hasSwift())('s3 driver', { timeout: 60_000 }, () => {
   const swift = SwiftServer.forThisFile();
 

@@ -5,6 +5,7 @@ import { registryContract } from './contract.ts';
 import { accessContract } from './contract-access.ts';
 import { serveRegistry } from './running-registry.ts';
 
+// Skipped only where the program is missing; never in CI.
 describe.skipIf(!hasSwift())('registry on S3', () => {
   const swift = SwiftServer.forThisFile();
 

@@ -10,14 +10,20 @@ import { progress, runBench } from '../lib/run-bench.ts';
 import { median } from '../lib/statistics.ts';
 import { formatSize } from '../lib/units.ts';
 import { Workbench } from '../lib/workbench.ts';
-import { type OperationFigures, operations, type SubjectCalls } from './calls.ts';
+import { type Operation, type OperationFigures, operations, type SubjectCalls } from './calls.ts';
 import { type DriverBenchOptions, parseDriverBenchOptions, type SubjectOptions } from './options.ts';
 
-/** Objects of each size in one measurement: enough that a timer's tick does not count. */
-const COUNTS = [
+interface Size {
+  readonly sizeBytes: number;
+  /** Objects in one measurement: enough that a timer's tick does not count. */
+  readonly count: number;
+  readonly operations: readonly Operation[];
+}
+
+const COUNTS: readonly Size[] = [
   { sizeBytes: 1024, count: 200, operations: ['put', 'get'] },
   { sizeBytes: 2 ** 20, count: 50, operations: ['put', 'get'] },
-] as const;
+];
 
 /** The medians of one operation at one size. */
 interface Row {
@@ -48,34 +54,46 @@ process.exitCode = await runBench(async (signal) => {
 async function measureAll(options: DriverBenchOptions, signal: AbortSignal): Promise<Row[]> {
   const workbench = await Workbench.open(signal, options.directory ?? tmpdir());
   try {
-    const subjects: { readonly name: string; readonly child: RemoteChild<SubjectCalls> }[] = [];
-    for (const subject of options.subjects) subjects.push(await openSubject(workbench, subject));
+    const sizes: readonly Size[] = [
+      ...COUNTS,
+      { sizeBytes: options.sizeBytes, count: 1, operations: ['write', 'read'] },
+    ];
     const measured = new Map<string, OperationFigures[]>();
-    const sizes = [...COUNTS, { sizeBytes: options.sizeBytes, count: 1, operations: ['write', 'read'] } as const];
-    for (let round = 1; round <= options.runs; round++) {
-      for (const { sizeBytes, count, operations: those } of sizes) {
-        for (const operation of those) {
-          // In turn, so that what else the machine does meets all alike.
-          for (const { name, child } of subjects) {
-            const figures = await child.call('run', { operation, sizeBytes, count });
-            const key = keyOf(name, operation, sizeBytes);
-            measured.set(key, [...(measured.get(key) ?? []), figures]);
-            progress(`round ${round}: ${operation} ${formatSize(sizeBytes)}, ${name}: ${figures.seconds.toFixed(2)} s`);
-          }
-        }
-      }
-    }
-    for (const { child } of subjects) {
-      await child.call('verify', { sizeBytes: options.sizeBytes });
-      await child.call('close', {});
-    }
-    return subjects.flatMap(({ name }) =>
+    for (const size of sizes) await measureSize(workbench, options, size, measured);
+    return options.subjects.flatMap(({ name }) =>
       sizes.flatMap(({ sizeBytes, count }) =>
         operations.flatMap((operation) => rowOf(measured, { name, operation, sizeBytes, count })),
       ),
     );
   } finally {
     await workbench.close();
+  }
+}
+
+/** Each size in processes of its own: what a process has done before is in its memory. */
+async function measureSize(
+  workbench: Workbench,
+  options: DriverBenchOptions,
+  { sizeBytes, count, operations: those }: Size,
+  measured: Map<string, OperationFigures[]>,
+): Promise<void> {
+  const subjects: { readonly name: string; readonly child: RemoteChild<SubjectCalls> }[] = [];
+  for (const subject of options.subjects) subjects.push(await openSubject(workbench, subject));
+  for (let round = 1; round <= options.runs; round++) {
+    for (const operation of those) {
+      // In turn, so that what else the machine does meets all alike.
+      for (const { name, child } of subjects) {
+        const figures = await child.call('run', { operation, sizeBytes, count });
+        const key = keyOf(name, operation, sizeBytes);
+        measured.set(key, [...(measured.get(key) ?? []), figures]);
+        progress(`round ${round}: ${operation} ${formatSize(sizeBytes)}, ${name}: ${figures.seconds.toFixed(2)} s`);
+      }
+    }
+  }
+  for (const { child } of subjects) {
+    if (those.includes('write')) await child.call('verify', { sizeBytes });
+    await child.call('close', {});
+    await child.kill();
   }
 }
 

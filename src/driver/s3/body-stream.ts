@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { countShortLivedBytes } from '../../core/index.ts';
 import { StorageUnavailableError } from '../errors.ts';
 import { driverName } from './errors.ts';
 
@@ -47,6 +48,7 @@ export class BodyStream extends Readable {
 
   #take(chunk: Buffer): void {
     this.#received += chunk.length;
+    countShortLivedBytes(chunk.length);
     clearTimeout(this.#timer);
     if (this.push(chunk)) this.#await();
     else this.#body.pause();

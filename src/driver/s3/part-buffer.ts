@@ -26,8 +26,9 @@ export class PartBuffer {
   #memory: Buffer;
   #length = 0;
 
-  constructor(first: Uint8Array = Buffer.alloc(0)) {
-    this.#memory = Buffer.allocUnsafeSlow(Math.max(firstBytes, first.length));
+  /** `expectedBytes`: how much room it has at first. */
+  constructor(first: Uint8Array = Buffer.alloc(0), expectedBytes = firstBytes) {
+    this.#memory = Buffer.allocUnsafeSlow(Math.max(expectedBytes, first.length));
     this.#memory.set(first);
     this.#length = first.length;
   }

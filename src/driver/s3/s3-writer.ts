@@ -143,9 +143,10 @@ export class S3FileWriter implements FileWriter {
       done: Promise.resolve(),
       error: undefined,
     };
-    this.#buffer = this.#spare ?? new PartBuffer();
-    this.#spare = undefined;
     this.#nextNumber += 1;
+    // A full part behind another: one that grows step by step leaves as many bytes again for the collector.
+    this.#buffer = this.#spare ?? new PartBuffer(undefined, partBytes(this.#nextNumber, this.#deps.chunkBytes));
+    this.#spare = undefined;
     this.#sent.set(part.number, part);
     this.#send(part, this.#place);
   }

@@ -44,6 +44,7 @@ export interface FleetResult {
 type Load = RemoteChild<LoadCalls>;
 
 const LEAD_MS = 500;
+const WARM_UP_HOSTS_PER_MS = 1.5;
 
 /** A fleet arrives at one tracker, and goes on. */
 export async function measureFleet(bench: Workbench, options: TrackerBenchOptions): Promise<FleetResult> {
@@ -55,8 +56,15 @@ export async function measureFleet(bench: Workbench, options: TrackerBenchOption
   const loads = Array.from({ length: options.loadProcesses }, (_, index) => {
     return bench.startRemote<LoadCalls>(`load ${index}`, [process.execPath, program]);
   });
-  const fleet = { port: tracker.port, token, of: loads.length, hosts, swarmsPerHost, blobs };
-  await Promise.all(loads.map((load, part) => load.call('prepare', { ...fleet, part })));
+  const fleet = { name: 'bench', port: tracker.port, token, of: loads.length, hosts, swarmsPerHost, blobs };
+  const prepare = (of: typeof fleet) => Promise.all(loads.map((load, part) => load.call('prepare', { ...of, part })));
+  if (options.warmUpHosts > 0) {
+    // A tracker that has run for a while is what a fleet meets; a new one spends its first second in the compiler.
+    await prepare({ ...fleet, name: 'warm-up', hosts: options.warmUpHosts });
+    const spreadMs = options.warmUpHosts / WARM_UP_HOSTS_PER_MS;
+    await runPhase('warm up', { spreadMs, everyMs: 0, durationMs: spreadMs, kind: 'arrive', changed }, tracker, loads);
+  }
+  await prepare(fleet);
   const arrivalMs = options.arrivalSeconds * 1_000;
   const durationMs = options.steadySeconds * 1_000;
   const phases = [

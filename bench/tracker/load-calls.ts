@@ -1,5 +1,7 @@
 /** A part of the fleet, and whom it announces to. */
 export interface FleetPart {
+  /** Hosts and blobs of fleets with different names are different. */
+  readonly name: string;
   /** The tracker, on this machine. */
   readonly port: number;
   readonly token: string;

@@ -11,6 +11,8 @@ export interface TrackerBenchOptions {
   readonly arrivalSeconds: number;
   readonly everySeconds: number;
   readonly steadySeconds: number;
+  /** Hosts of another fleet that arrive before, so that the tracker's code is compiled. */
+  readonly warmUpHosts: number;
   readonly changed: number;
   readonly loadProcesses: number;
   /** Seconds of each BEP 3 run; 0 for none. */
@@ -29,6 +31,7 @@ interface Flags {
   readonly arrival: number;
   readonly every: number;
   readonly steady: number;
+  readonly warmUp: number;
   readonly changed: number;
   readonly loadProcesses: number;
   readonly foreign: number;
@@ -56,6 +59,7 @@ export function parseTrackerOptions(args: readonly string[]): TrackerBenchOption
     arrivalSeconds: flags.arrival,
     everySeconds: flags.every,
     steadySeconds: flags.steady,
+    warmUpHosts: flags.warmUp,
     changed,
     loadProcesses: flags.loadProcesses,
     foreignSeconds: flags.foreign,
@@ -80,6 +84,7 @@ function buildCommand(): Command {
     .option('--every <seconds>', 'each host announces then', parseSeconds, 5)
     .option('--steady <seconds>', 'how long they do so', parseSeconds, 15)
     .option('--changed <n>', 'swarms that an announce names then', count(0), 2)
+    .option('--warm-up <n>', 'hosts of another fleet that arrive before', count(0), 3_000)
     .option('--load-processes <n>', 'that act the fleet', count(1), 2)
     .option('--foreign <seconds>', 'for each run of BEP 3 announces; 0 for none', parseSeconds, 5)
     .option('--rounds <n>', 'of BEP 3 announces; figures are medians', count(1), 3)

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { Client } from 'undici';
 import { trackerRoutes } from '../../src/tracker/protocol.ts';
+import { AnnounceConnection } from './announce-connection.ts';
 import type { FleetPart } from './load-calls.ts';
 
 /** What an announce came to. */
@@ -10,9 +10,9 @@ export interface Answered {
   readonly bytes: number;
 }
 
-/** The swarm id of a blob of the bench. */
-export function swarmOf(blob: number): string {
-  return createHash('sha1').update(`bench blob ${blob}`).digest('hex');
+/** The swarm id of a blob of a fleet. */
+function swarmOf(fleet: string, blob: number): string {
+  return sha1(`${fleet} blob ${blob}`);
 }
 
 /**
@@ -21,8 +21,7 @@ export function swarmOf(blob: number): string {
  */
 export class VirtualHost {
   readonly number: number;
-  readonly #client: Client;
-  readonly #headers: Record<string, string>;
+  readonly #connection: AnnounceConnection;
   readonly #head: string;
   readonly #swarms: readonly string[];
   #sequence = 0;
@@ -31,13 +30,14 @@ export class VirtualHost {
 
   constructor(number: number, fleet: FleetPart) {
     this.number = number;
-    this.#client = new Client(`http://127.0.0.1:${fleet.port}`);
-    this.#headers = { authorization: `Bearer ${fleet.token}`, 'content-type': 'application/json' };
-    const peerId = createHash('sha1').update(`bench host ${number}`).digest('hex');
+    this.#connection = new AnnounceConnection(fleet.port, trackerRoutes.announce, fleet.token);
+    const peerId = sha1(`${fleet.name} host ${number}`);
     const address = `10.${(number >> 16) & 255}.${(number >> 8) & 255}.${number & 255}`;
     this.#head = `{"peerId":"${peerId}","port":7000,"host":"${address}","origin":${number < 5},`;
     const from = Math.floor((number * fleet.blobs) / fleet.hosts);
-    this.#swarms = Array.from({ length: fleet.swarmsPerHost }, (_, index) => swarmOf((from + index) % fleet.blobs));
+    this.#swarms = Array.from({ length: fleet.swarmsPerHost }, (_, index) => {
+      return swarmOf(fleet.name, (from + index) % fleet.blobs);
+    });
   }
 
   /** Reports all swarms, and asks for four peers in each. */
@@ -60,20 +60,22 @@ export class VirtualHost {
     return this.#announce('', swarms);
   }
 
-  async close(): Promise<void> {
-    await this.#client.destroy();
+  close(): void {
+    this.#connection.close();
   }
 
   async #announce(full: string, swarms: readonly string[]): Promise<Answered> {
     const since = this.#sequence++;
     const numbers = `"sequence":${this.#sequence},"since":${since},`;
     const body = `${this.#head}${numbers}${full}"swarms":[${swarms.join(',')}]}`;
-    const path = trackerRoutes.announce;
-    const response = await this.#client.request({ method: 'POST', path, headers: this.#headers, body });
-    const text = await response.body.text();
-    const ok = response.statusCode === 200 && text.startsWith('{"intervalMs":');
-    const askedForAll = text.startsWith('"full":true', text.indexOf(',') + 1);
+    const { status, start, bytes } = await this.#connection.post(body);
+    const ok = status === 200 && start.startsWith('{"intervalMs":');
+    const askedForAll = start.startsWith('"full":true', start.indexOf(',') + 1);
     this.#knownThere = ok && !askedForAll;
-    return { ok, askedForAll, bytes: text.length };
+    return { ok, askedForAll, bytes };
   }
+}
+
+function sha1(text: string): string {
+  return createHash('sha1').update(text).digest('hex');
 }

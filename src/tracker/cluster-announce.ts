@@ -1,6 +1,6 @@
 import { Compile } from 'typebox/compile';
 import { BadRequestError, type InfoHash, type PeerId, type SwarmId } from '../core/index.ts';
-import { drawSizesFor, type HandOutPolicy, handOut, MAX_PEERS_PER_SWARM } from './hand-out.ts';
+import { type Asker, drawSizesFor, type HandOutPolicy, handOut, MAX_PEERS_PER_SWARM } from './hand-out.ts';
 import { type AnnounceIntervals, intervalsFor, timesToLive } from './intervals.ts';
 import { isHostAddress, normaliseAddress } from './ip-address.ts';
 import type { AnnouncingHost, HostReport, PeerStore, SwarmReport, TrackedPeer } from './peer-store.ts';
@@ -60,16 +60,19 @@ export class ClusterAnnouncer {
     const { peerStore, random, policy } = this.#deps;
     const wishes = swarms.filter(({ want, event }) => want > 0 && event !== 'stopped');
     if (wishes.length === 0) return {};
-    const asks = limited(wishes, random).map((swarm) => {
-      return { swarmId: swarm.swarmId, want: swarm.want, asker: { ...host, ...stateOf(swarm) } };
-    });
+    const asks = limited(wishes, random);
+    const askers = askersOf(host, asks);
     const samples = await peerStore.sample(
-      asks.map(({ swarmId, asker, want }) => ({ swarm: swarmId as SwarmId, ...drawSizesFor(asker, want, policy) })),
+      asks.map(({ swarmId, want }, index) => {
+        const { sizes, zoned } = drawSizesFor(askers[index]!, want, policy);
+        return { swarm: swarmId as SwarmId, sizes, zoned };
+      }),
     );
     const answer: Record<string, TrackedPeer[]> = {};
     for (let index = 0; index < asks.length; index++) {
-      const { swarmId, asker, want } = asks[index]!;
-      answer[swarmId] = handOut({ candidates: samples[index]!, asker, want, policy, random });
+      const { swarmId, want } = asks[index]!;
+      const [candidates, asker] = [samples[index]!, askers[index]!];
+      answer[swarmId] = handOut({ candidates, asker, want, policy, random });
     }
     return answer;
   }
@@ -80,6 +83,16 @@ function lastWords(swarms: readonly AnnouncedSwarm[]): readonly AnnouncedSwarm[]
   if (!swarms.some(({ event }) => event === 'stopped')) return swarms;
   const last = new Map(swarms.map((swarm) => [swarm.swarmId, swarm]));
   return last.size === swarms.length ? swarms : [...last.values()];
+}
+
+/** The host as it stands in each of these swarms; mostly it is as far in one as in the one before. */
+function askersOf(host: AnnouncingHost, swarms: readonly AnnouncedSwarm[]): Asker[] {
+  let last: Asker | undefined;
+  return swarms.map((swarm) => {
+    const { complete, eighths } = stateOf(swarm);
+    if (last?.complete !== complete || last.eighths !== eighths) last = { ...host, complete, eighths };
+    return last;
+  });
 }
 
 /** Cuts the wishes of one request to what one answer may have; who goes short is random, so that no swarm starves. */

@@ -84,7 +84,7 @@ export class ForeignAnnouncer {
     const { peerStore } = this.#deps;
     const swarmId = await peerStore.findSwarm(infoHash);
     const swarms = swarmId === undefined ? [infoHash] : [infoHash, swarmId];
-    const [foreign = noCandidates, own] = await peerStore.sample(swarms.map((swarm) => ({ swarm, sizes })));
+    const [foreign = noCandidates(), own] = await peerStore.sample(swarms.map((swarm) => ({ swarm, sizes })));
     return own === undefined ? foreign : together(foreign, own);
   }
 }

@@ -1,6 +1,6 @@
 import type { PeerAddress, PeerId } from '../core/index.ts';
 import type { Candidates, GroupSizes, TrackedPeer } from './peer-store.ts';
-import { type Random, shuffled } from './random-sample.ts';
+import { indexBelow, type Random } from './random-sample.ts';
 
 /** The most peers that one swarm's answer has, whatever is asked. */
 export const MAX_PEERS_PER_SWARM = 50;
@@ -77,19 +77,15 @@ export interface HandOutRequest {
  *   left. So traffic stays near, and no zone is cut off.
  * - Further origins come only when there are not enough agents: the swarm exists to spare them.
  *
- * Pure: all randomness is handed in. Within each group the choice is random.
+ * All randomness is handed in; within each group the choice is random. Nothing is changed but the order of the candidates.
  */
 export function handOut(request: HandOutRequest): TrackedPeer[] {
   const { candidates, asker, policy, random } = request;
   const most = Math.max(0, Math.min(request.want, MAX_PEERS_PER_SWARM));
   if (most === 0) return [];
   const choice = new Choice(asker, policy.zoneShare, random);
-  const [origins, complete, partial, fresh] = [
-    shuffled(candidates.origins, random),
-    asker.complete ? [] : shuffled(candidates.complete, random),
-    shuffled(candidates.partial, random),
-    shuffled(candidates.fresh, random),
-  ];
+  const { origins, partial, fresh } = candidates;
+  const complete = asker.complete ? [] : candidates.complete;
   choice.take(origins, Math.min(most, originRation(candidates.sizes, policy, random)));
   const agents = most - choice.peers.length;
   const shares = sharesFor(asker, agents, request.want);
@@ -146,39 +142,50 @@ class Choice {
     this.#random = random;
   }
 
-  /** Takes up to `count` from a list. */
-  take(list: readonly TrackedPeer[], count: number, fits?: (peer: TrackedPeer) => boolean): void {
+  /** Takes up to `count` from a list at random, only those near or far when `side` is given. Reorders the list. */
+  take(list: TrackedPeer[], count: number, side?: 'near' | 'far'): void {
     let left = count;
-    for (const peer of list) {
-      if (left <= 0) return;
-      if (fits !== undefined && !fits(peer)) continue;
-      if (!this.#isUseful(peer) || this.peers.some((other) => isAt(other, peer))) continue;
+    // Shuffles no further than it looks (Fisher and Yates): a fleet that arrives has more candidates than it takes.
+    for (let at = 0; at < list.length && left > 0; at++) {
+      const other = at + indexBelow(list.length - at, this.#random);
+      const peer = list[other]!;
+      list[other] = list[at]!;
+      list[at] = peer;
+      if (side !== undefined && this.#isNear(peer) !== (side === 'near')) continue;
+      if (!this.#isUseful(peer) || this.#hasOneAt(peer)) continue;
       this.peers.push(peer);
       left--;
     }
   }
 
   /** The same with the asker's zone for its share, and others for theirs. */
-  takeZoned(list: readonly TrackedPeer[], count: number): void {
+  takeZoned(list: TrackedPeer[], count: number): void {
     if (count <= 0) return;
     if (this.#asker.zone === undefined) {
       this.take(list, count);
       return;
     }
     const until = this.peers.length + count;
-    this.take(list, roundedByLot(this.#zoneShare * count, this.#random), this.#isNear);
-    this.take(list, until - this.peers.length, this.#isFar);
+    this.take(list, roundedByLot(this.#zoneShare * count, this.#random), 'near');
+    this.take(list, until - this.peers.length, 'far');
   }
 
   /** Fills up to `most`, from the first list that has somebody: others first, then the asker's own zone. */
-  fill(lists: readonly (readonly TrackedPeer[])[], most: number): void {
+  fill(lists: readonly TrackedPeer[][], most: number): void {
+    if (this.peers.length >= most) return;
     const agents = lists.slice(0, -1);
-    for (const list of agents) this.take(list, most - this.peers.length, this.#isFar);
+    for (const list of agents) this.take(list, most - this.peers.length, 'far');
     for (const list of lists) this.take(list, most - this.peers.length);
   }
 
-  readonly #isNear = (peer: TrackedPeer): boolean => peer.zone !== undefined && peer.zone === this.#asker.zone;
-  readonly #isFar = (peer: TrackedPeer): boolean => !this.#isNear(peer);
+  #isNear(peer: TrackedPeer): boolean {
+    return peer.zone !== undefined && peer.zone === this.#asker.zone;
+  }
+
+  #hasOneAt(peer: TrackedPeer): boolean {
+    for (const other of this.peers) if (isAt(other, peer)) return true;
+    return false;
+  }
 
   #isUseful(peer: TrackedPeer): boolean {
     if (this.#asker.complete && peer.complete) return false;

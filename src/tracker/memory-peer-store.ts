@@ -116,7 +116,7 @@ export class MemoryPeerStore implements PeerStore {
     const now = this.#deps.clock.monotonicMs();
     return requests.map((request) => {
       const swarm = this.#swarms.get(request.swarm);
-      if (swarm === undefined) return noCandidates;
+      if (swarm === undefined) return noCandidates();
       swarm.askedAtMs = now;
       return swarm.sample(request, this.#deps.random);
     });

@@ -82,8 +82,11 @@ export interface SampleRequest {
   readonly zoned?: { readonly zone: string; readonly count: number } | undefined;
 }
 
-/** Some peers of one swarm, drawn at random within each group, in no order; one may be there twice when a zone was given. */
-export interface Candidates extends Readonly<Record<PeerGroup, readonly TrackedPeer[]>> {
+/**
+ * Some peers of one swarm, drawn at random within each group, in no order; one may be there twice when a zone was given.
+ * The lists are their receiver's own.
+ */
+export interface Candidates extends Readonly<Record<PeerGroup, TrackedPeer[]>> {
   /** How many there are in the whole swarm. */
   readonly sizes: GroupSizes;
 }
@@ -128,4 +131,6 @@ export interface PeerStore {
 const nobody: GroupSizes = { origins: 0, complete: 0, partial: 0, fresh: 0 };
 
 /** No peers at all. */
-export const noCandidates: Candidates = { origins: [], complete: [], partial: [], fresh: [], sizes: nobody };
+export function noCandidates(): Candidates {
+  return { origins: [], complete: [], partial: [], fresh: [], sizes: nobody };
+}

@@ -29,6 +29,6 @@ export function shuffled<T>(items: readonly T[], random: Random): T[] {
 }
 
 /** A whole number from 0 up to, not including, `end`. */
-function indexBelow(end: number, random: Random): number {
+export function indexBelow(end: number, random: Random): number {
   return Math.floor(random() * end);
 }

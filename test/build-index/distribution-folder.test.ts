@@ -1,6 +1,7 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { type Digest, mediaTypes, parseRepository, parseTag, TagNotFoundError } from '../../src/core/index.ts';
 import { hasPrograms } from '../helpers/command.ts';
+import { DOCKER_REGISTRY, folderStorage, startDockerRegistry } from '../helpers/docker-registry.ts';
 import { makeTempDir } from '../helpers/temp-dir.ts';
 import {
   addImage,
@@ -11,7 +12,7 @@ import {
   type TestBuildIndex,
   type TestImage,
 } from './cluster.ts';
-import { DOCKER_REGISTRY, pushBlob, pushManifest, startDockerRegistry } from './docker-registry.ts';
+import { pushBlob, pushManifest } from './plain-pushes.ts';
 
 const v1 = parseTag('v1');
 const repositories = ['app', 'app-extra', 'app/x'].map(parseRepository);
@@ -46,11 +47,12 @@ async function startOnWrittenFolder(): Promise<TestBuildIndex & { readonly one: 
   const { origin } = buildIndex;
   const bytesOf = (digest: Digest) => origin.blobs.get(digest)!;
   const [one, two] = [addImage(origin, 'one'), addImage(origin, 'two')];
-  const registry = await startDockerRegistry(rootdirectory);
-  for (const repository of repositories) await push(registry.baseUrl, repository, 'v1', one, bytesOf);
-  await push(registry.baseUrl, app, 'v1', two, bytesOf);
-  await push(registry.baseUrl, app, 'first', one, bytesOf);
-  await push(registry.baseUrl, app, two.manifest, two, bytesOf);
+  const registry = await startDockerRegistry(folderStorage(rootdirectory));
+  onTestFinished(registry.stop);
+  for (const repository of repositories) await push(registry.url, repository, 'v1', one, bytesOf);
+  await push(registry.url, app, 'v1', two, bytesOf);
+  await push(registry.url, app, 'first', one, bytesOf);
+  await push(registry.url, app, two.manifest, two, bytesOf);
   await registry.stop();
   return { ...buildIndex, one, two };
 }
@@ -81,10 +83,11 @@ describe.skipIf(!hasPrograms(DOCKER_REGISTRY))('a folder that docker-registry ha
     const mounted = parseRepository('team/new');
     await linkImage(client, mounted, one);
     await client.putTag(mounted, v1, one.manifest);
-    const registry = await startDockerRegistry(rootdirectory);
+    const registry = await startDockerRegistry(folderStorage(rootdirectory));
+    onTestFinished(registry.stop);
     // The build-index writes no blobs; the origins would have written this one back.
-    await pushBlob(registry.baseUrl, app, origin.blobs.get(index)!);
-    const { baseUrl } = registry;
+    await pushBlob(registry.url, app, origin.blobs.get(index)!);
+    const { url: baseUrl } = registry;
     expect(await resolve(baseUrl, app, 'again')).toBe(two.manifest);
     expect(await resolve(baseUrl, app, 'v1')).toBe(two.manifest);
     expect(await resolve(baseUrl, app, 'first')).toBeNull();
@@ -102,9 +105,10 @@ describe.skipIf(!hasPrograms(DOCKER_REGISTRY))('a folder that docker-registry ha
   it('sees at once what docker-registry writes beside it', async () => {
     const { client, origin, rootdirectory } = await startOnWrittenFolder();
     await expect(client.getTag(app, parseTag('later'))).rejects.toThrow(TagNotFoundError);
-    const registry = await startDockerRegistry(rootdirectory);
+    const registry = await startDockerRegistry(folderStorage(rootdirectory));
+    onTestFinished(registry.stop);
     const later = addImage(origin, 'later');
-    await push(registry.baseUrl, app, 'later', later, (digest) => origin.blobs.get(digest)!);
+    await push(registry.url, app, 'later', later, (digest) => origin.blobs.get(digest)!);
     expect(await client.getTag(app, parseTag('later'))).toBe(later.manifest);
     expect(await client.statBlob(app, later.config)).toMatchObject({ links: ['layer'] });
   });

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { hasPrograms } from '../helpers/command.ts';
+import { DOCKER_REGISTRY, folderStorage, startDockerRegistry } from '../helpers/docker-registry.ts';
 import { makeTempDir } from '../helpers/temp-dir.ts';
-import { startDockerRegistry } from './docker-registry-process.ts';
 import { Oras } from './oras-requests.ts';
 import { RegistryProcess } from './registry-process.ts';
 
@@ -53,9 +53,10 @@ describe('artifacts, by the requests of oras', () => {
   });
 
   // Skipped only where the program is missing; never in CI.
-  it.skipIf(!hasPrograms('docker-registry'))('are found that were attached where a registry lists none', async () => {
+  it.skipIf(!hasPrograms(DOCKER_REGISTRY))('are found that were attached where a registry lists none', async () => {
     const folder = await makeTempDir();
-    const distribution = await startDockerRegistry(folder);
+    const { url: distribution, stop } = await startDockerRegistry(folderStorage(folder));
+    onTestFinished(stop);
     const old = () => new Oras(distribution, repository);
     await old().push('v1', 'test/app', files);
     const attaching = old();

@@ -6,11 +6,11 @@ import { hashBytes, hexOf } from '../../src/core/index.ts';
 import { pullBlob, pushImage } from '../cluster/registry-requests.ts';
 import { TestCluster } from '../cluster/test-cluster.ts';
 import { hasPrograms } from '../helpers/command.ts';
-import { startDockerRegistry } from './docker-registry-process.ts';
+import { DOCKER_REGISTRY, folderStorage, startDockerRegistry } from '../helpers/docker-registry.ts';
 
 /** distribution and Shoal on one backend folder, each serving what the other wrote. */
 // Skipped only where the program is missing; never in CI.
-describe.skipIf(!hasPrograms('docker-registry'))("Debian's docker-registry", { timeout: 180_000 }, () => {
+describe.skipIf(!hasPrograms(DOCKER_REGISTRY))("Debian's docker-registry", { timeout: 180_000 }, () => {
   it('serves the backend folder that Shoal leaves, tags and all', async () => {
     const cluster = await TestCluster.start({ agents: 1 });
     onTestFinished(() => cluster.stop());
@@ -18,7 +18,8 @@ describe.skipIf(!hasPrograms('docker-registry'))("Debian's docker-registry", { t
     const manifest = await pushImage(cluster.proxy.url, 'team/app', 'v1', layers);
     await pushImage(cluster.proxy.url, 'team/app', 'v2', [layers[0]!]);
     await untilWrittenBack(cluster, [...layers.map((layer) => hashBytes(layer)), manifest]);
-    const registry = await startDockerRegistry(cluster.backend);
+    const { url: registry, stop } = await startDockerRegistry(folderStorage(cluster.backend));
+    onTestFinished(stop);
     const tags = (await (await fetch(`${registry}/v2/team/app/tags/list`)).json()) as { tags: string[] };
     expect(tags.tags.sort()).toEqual(['v1', 'v2']);
     const headers = { accept: 'application/vnd.oci.image.manifest.v1+json' };
@@ -32,7 +33,8 @@ describe.skipIf(!hasPrograms('docker-registry'))("Debian's docker-registry", { t
   it('pushes an image into a backend folder, and an agent pulls it', async () => {
     const cluster = await TestCluster.start({ agents: 2 });
     onTestFinished(() => cluster.stop());
-    const registry = await startDockerRegistry(cluster.backend);
+    const { url: registry, stop } = await startDockerRegistry(folderStorage(cluster.backend));
+    onTestFinished(stop);
     const layers = [randomBytes(7_000_000), randomBytes(10)];
     const manifest = await pushImage(registry, 'team/mirrored', 'v1', layers);
     await Promise.all(

@@ -2,11 +2,11 @@ import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { hashBytes, mediaTypes } from '../../src/core/index.ts';
 import { formatPath } from '../../src/pathparser/index.ts';
-import { DOCKER_REGISTRY, startDockerRegistry } from '../build-index/docker-registry.ts';
 import { hasPrograms } from '../helpers/command.ts';
+import { DOCKER_REGISTRY, folderStorage, startDockerRegistry } from '../helpers/docker-registry.ts';
 import { makeTempDir } from '../helpers/temp-dir.ts';
 import { bytesOf, TestClient } from '../registry/client.ts';
 import { folderDriver } from '../registry/running-registry.ts';
@@ -18,8 +18,9 @@ const run = promisify(execFile);
 describe.skipIf(!hasPrograms(DOCKER_REGISTRY))('a folder of distribution', () => {
   it('is served by it after a collection, with everything that was kept', { timeout: 60_000 }, async () => {
     const folder = await makeTempDir();
-    const theirs = await startDockerRegistry(folder);
-    const client = new TestClient(theirs.baseUrl);
+    const theirs = await startDockerRegistry(folderStorage(folder));
+    onTestFinished(theirs.stop);
+    const client = new TestClient(theirs.url);
     const kept = await client.putImage('team/app', ['v1'], 'kept');
     const moved = await client.putImage('team/app', ['v2'], 'first');
     const latest = await client.putImage('team/app', ['v2'], 'second');
@@ -78,8 +79,9 @@ async function expectServed(
   folder: string,
   expected: { readonly kept: string; readonly latest: string; readonly sha512: string },
 ): Promise<void> {
-  const theirs = await startDockerRegistry(folder);
-  const client = new TestClient(theirs.baseUrl);
+  const theirs = await startDockerRegistry(folderStorage(folder));
+  onTestFinished(theirs.stop);
+  const client = new TestClient(theirs.url);
   const headers = { accept: mediaTypes.ociManifest };
   const tags = await client.call('GET', '/v2/team/app/tags/list');
   expect((JSON.parse(tags.body.toString()) as { tags: string[] }).tags.sort()).toEqual(['by-sha512', 'v1', 'v2']);

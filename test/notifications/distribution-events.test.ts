@@ -1,23 +1,17 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { hasPrograms } from '../helpers/command.ts';
+import { DOCKER_REGISTRY, folderStorage, startDockerRegistry } from '../helpers/docker-registry.ts';
 import { makeTempDir } from '../helpers/temp-dir.ts';
 import { descriptorOf, TestClient } from '../registry/client.ts';
 import { folderDriver, serveRegistry } from '../registry/running-registry.ts';
 import { type ReceivedEvent, type Receiver, startReceiver } from './receiver.ts';
 import { runNotifications } from './running-notifications.ts';
 
-const distribution = '/usr/bin/docker-registry';
-
 // Skipped only where the program is missing; never in CI.
-describe.skipIf(!hasPrograms(distribution))('events beside those of distribution', () => {
+describe.skipIf(!hasPrograms(DOCKER_REGISTRY))('events beside those of distribution', () => {
   it('are the same, field by field, for the same requests', async () => {
     const theirs = await startReceiver();
-    const theirClient = await startDistribution(theirs);
+    const theirClient = await startTelling(theirs);
     const ours = await startReceiver();
     const { sink } = await runNotifications({ endpoints: [{ name: 'a', url: ours.url, includeReferences: true }] });
     const { client: ourClient } = await serveRegistry(await folderDriver(), { events: sink });
@@ -99,42 +93,11 @@ function shapeOf(value: unknown): unknown {
 }
 
 /** Debian's distribution on a folder of its own, which tells a receiver; it ends with the test. */
-async function startDistribution(receiver: Receiver): Promise<TestClient> {
-  const port = await freePort();
-  const folder = await makeTempDir();
-  const config = join(folder, 'config.yml');
-  const lines = [
-    'version: 0.1',
-    'log: {level: error, accesslog: {disabled: true}}',
-    `storage: {filesystem: {rootdirectory: ${join(folder, 'data')}}, delete: {enabled: true}}`,
-    `http: {addr: "127.0.0.1:${port}", secret: test}`,
-    'notifications:',
-    '  events: {includereferences: true}',
-    `  endpoints: [{name: test, url: "${receiver.url}", timeout: 5s, threshold: 5, backoff: 1s}]`,
-  ];
-  await writeFile(config, lines.join('\n'));
-  const child = spawn(distribution, ['serve', config], { stdio: 'ignore' });
-  onTestFinished(async () => {
-    if (child.exitCode !== null) return;
-    const exited = once(child, 'exit');
-    child.kill('SIGKILL');
-    await exited;
-  });
-  const client = new TestClient(`http://127.0.0.1:${port}`);
-  const answers = () =>
-    client.call('GET', '/v2/').then(
-      ({ status }) => status,
-      () => 0,
-    );
-  await expect.poll(answers, { timeout: 15_000 }).toBe(200);
-  return client;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  await once(server, 'close');
-  return port;
+async function startTelling(receiver: Receiver): Promise<TestClient> {
+  const endpoint = { name: 'test', url: receiver.url, timeout: '5s', threshold: 5, backoff: '1s' };
+  const notifications = { events: { includereferences: true }, endpoints: [endpoint] };
+  const sections = { notifications, http: { relativeurls: false } };
+  const { url, stop } = await startDockerRegistry(folderStorage(await makeTempDir()), sections);
+  onTestFinished(stop);
+  return new TestClient(url);
 }

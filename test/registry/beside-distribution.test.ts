@@ -4,24 +4,25 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { defaultDriverFactory } from '../../src/driver/index.ts';
 import { hasPrograms } from '../helpers/command.ts';
+import { DOCKER_REGISTRY, folderStorage, startDockerRegistry } from '../helpers/docker-registry.ts';
 import { differences, renderDifferences } from './beside-distribution-differences.ts';
 import { facetsOf } from './beside-distribution-facets.ts';
 import { besideRequests, prepare, prepareOwn } from './beside-distribution-requests.ts';
-import { DISTRIBUTION, startDistribution } from './distribution.ts';
 import { type PlainAnswer, PlainClient } from './plain-request.ts';
 import { startServedRegistry } from './served-registry.ts';
 
 // Skipped only where the program is missing; never in CI.
-describe.skipIf(!hasPrograms(DISTRIBUTION))('a registry beside distribution, asked the same', () => {
+describe.skipIf(!hasPrograms(DOCKER_REGISTRY))('a registry beside distribution, asked the same', () => {
   const found = new Map<string, Set<string>>();
   const stack = new AsyncDisposableStack();
 
   beforeAll(async () => {
-    const theirs = await startDistribution();
-    stack.defer(() => theirs.stop());
     const folder = await mkdtemp(join(tmpdir(), 'shoal-test-'));
     stack.defer(() => rm(folder, { recursive: true, force: true }));
-    const driver = stack.use(await defaultDriverFactory().create('filesystem', { rootdirectory: folder }));
+    const theirs = await startDockerRegistry(folderStorage(join(folder, 'theirs')));
+    stack.defer(() => theirs.stop());
+    const own = { rootdirectory: join(folder, 'ours') };
+    const driver = stack.use(await defaultDriverFactory().create('filesystem', own));
     const ours = await startServedRegistry(driver);
     stack.defer(() => ours.close());
     const [ourAnswers, theirAnswers] = await Promise.all([askAll(ours.url), askAll(theirs.url)]);

@@ -1,10 +1,10 @@
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { readdir, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { execFile } from 'node:child_process';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { hasPrograms } from '../helpers/command.ts';
+import { DOCKER_REGISTRY, folderStorage, startDockerRegistry } from '../helpers/docker-registry.ts';
 import { makeTempDir } from '../helpers/temp-dir.ts';
 import { bytesOf, TestClient } from './client.ts';
 import { writeOciLayout } from './oci-layout.ts';
@@ -12,10 +12,9 @@ import { folderDriver, serveRegistry } from './running-registry.ts';
 
 const run = promisify(execFile);
 const skopeo = '/usr/bin/skopeo';
-const distribution = '/usr/bin/docker-registry';
 
 // Skipped only where the program is missing; never in CI.
-describe.skipIf(!hasPrograms(skopeo, distribution))('a registry on a folder and its neighbours', () => {
+describe.skipIf(!hasPrograms(skopeo, DOCKER_REGISTRY))('a registry on a folder and its neighbours', () => {
   it('takes an image from skopeo, and gives it back unchanged', async () => {
     const layout = await makeTempDir();
     const digest = await writeOciLayout(layout);
@@ -53,7 +52,7 @@ describe.skipIf(!hasPrograms(skopeo, distribution))('a registry on a folder and 
     });
     expect((await ours.client.putManifest('team/app', 'signature', referrer)).status).toBe(201);
 
-    const theirs = await startDistribution(folder);
+    const theirs = await startOn(folder);
     const pulled = await makeTempDir();
     await copy(`docker://${hostOf(theirs.url)}/team/app:v1`, `oci:${pulled}:v1`);
     expect(await blobsOf(pulled)).toEqual(await blobsOf(layout));
@@ -68,7 +67,7 @@ describe.skipIf(!hasPrograms(skopeo, distribution))('a registry on a folder and 
     const folder = await makeTempDir();
     const layout = await makeTempDir();
     const digest = await writeOciLayout(layout);
-    const theirs = await startDistribution(folder);
+    const theirs = await startOn(folder);
     await copy(`oci:${layout}:v1`, `docker://${hostOf(theirs.url)}/team/app:v1`);
     const sha512 = await theirs.putBlob('team/app', bytesOf('by sha512', 1000), 'sha512');
 
@@ -101,42 +100,9 @@ function hostOf(url: string): string {
   return new URL(url).host;
 }
 
-/** Starts Debian's distribution on a folder; it ends with the test. */
-async function startDistribution(folder: string): Promise<TestClient> {
-  const port = await freePort();
-  const config = join(await makeTempDir(), 'config.yml');
-  const lines = [
-    'version: 0.1',
-    'log: {level: error, accesslog: {disabled: true}}',
-    `storage: {filesystem: {rootdirectory: ${folder}}, delete: {enabled: true}}`,
-    `http: {addr: "127.0.0.1:${port}", relativeurls: true, secret: test}`,
-  ];
-  await writeFile(config, lines.join('\n'));
-  const child = spawn(distribution, ['serve', config], { stdio: 'ignore' });
-  onTestFinished(() => ended(child));
-  const client = new TestClient(`http://127.0.0.1:${port}`);
-  const answers = () =>
-    client.call('GET', '/v2/').then(
-      ({ status }) => status,
-      () => 0,
-    );
-  await expect.poll(answers, { timeout: 15_000 }).toBe(200);
-  return client;
-}
-
-async function ended(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null) return;
-  const exited = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGKILL');
-  await exited;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer().once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-    });
-  });
+/** Debian's distribution on a folder; it ends with the test. */
+async function startOn(folder: string): Promise<TestClient> {
+  const { url, stop } = await startDockerRegistry(folderStorage(folder));
+  onTestFinished(stop);
+  return new TestClient(url);
 }

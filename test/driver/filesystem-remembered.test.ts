@@ -132,4 +132,22 @@ describe('the filesystem driver, asked for a small file again and again', () => 
     await symlink(outside, join(root, 'tags'));
     await expect(driver.getContent('/tags/link')).rejects.toThrow('leads out of the root directory');
   });
+
+  it('lets everybody else have a turn while one asks in a loop', async () => {
+    const { driver } = await openTemp();
+    await driver.putContent('/tags/latest', Buffer.from('one'));
+    await delay(SETTLED_MS);
+    const endMs = performance.now() + 5_000;
+    let isOthersTurn = false;
+    setImmediate(() => {
+      isOthersTurn = true;
+    });
+    while (!isOthersTurn && performance.now() < endMs) await driver.getContent('/tags/latest');
+    isOthersTurn = false;
+    setTimeout(() => {
+      isOthersTurn = true;
+    }, 20);
+    while (!isOthersTurn && performance.now() < endMs) await driver.getContent('/tags/latest');
+    expect(isOthersTurn).toBe(true);
+  });
 });

@@ -24,6 +24,7 @@ import { FileStream } from './file-stream.ts';
 import { DiskFileWriter, type WriterDeps } from './file-writer.ts';
 import { findFile } from './find-file.ts';
 import { listDirectory } from './listing.ts';
+import { LoopTurns } from './loop-turns.ts';
 import { Publisher, removeEmptyDirectories, revisionOf } from './publisher.ts';
 import { RememberedFiles } from './remembered-files.ts';
 import { RootDirectory } from './root-directory.ts';
@@ -83,6 +84,7 @@ class FilesystemDriver implements StorageDriver {
   readonly #root: RootDirectory;
   readonly #temporary: TemporaryFiles;
   readonly #remembered: RememberedFiles;
+  readonly #turns = new LoopTurns();
   readonly #unfinished: UnfinishedFiles;
   readonly #publisher: Publisher;
   readonly #writerDeps: WriterDeps;
@@ -109,7 +111,10 @@ class FilesystemDriver implements StorageDriver {
   getContent(path: string, context?: CallContext): Promise<Buffer> {
     return this.#run('read', path, context, async () => {
       const known = this.#remembered.find(path);
-      if (known !== undefined) return known;
+      if (known !== undefined) {
+        await this.#turns.take();
+        return known;
+      }
       const { handle, size, identity } = await this.#openFile(path);
       try {
         const content = await readWhole(handle, size, context?.signal);

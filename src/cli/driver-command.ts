@@ -11,6 +11,10 @@ does not declare among its capabilities, it has to refuse; nothing else is left 
 Examples:
   shoal driver verify filesystem --params rootdirectory=/tmp/verify
   shoal driver verify s3 --params s3.yaml --large-size 12MiB
+  shoal driver verify p2p --params constructor=rw --params config=/etc/shoal/proxy.yaml
+
+The driver p2p is that of a proxy (constructor=rw) or an agent (constructor=ro) of a running cluster. What it pushes are small
+blobs and tags of repositories conformance/..., which stay there.
 `;
 
 const SERVE_DETAILS = `

@@ -1,5 +1,6 @@
 import type { Writable } from 'node:stream';
 import { type CaseOutcome, defaultDriverFactory, type VerifyReport, verifyDriver } from '../driver/index.ts';
+import { registerClusterDriver } from './cluster-driver.ts';
 import { readDriverParameters } from './driver-parameters.ts';
 import { InterruptedError } from './errors.ts';
 import { watchShutdown } from './shutdown.ts';
@@ -23,7 +24,9 @@ export async function runVerify(
   { out, err }: { readonly out: Writable; readonly err: Writable },
 ): Promise<number> {
   const parameters = await readDriverParameters(options.params);
+  await using parts = new AsyncDisposableStack();
   const factory = defaultDriverFactory();
+  registerClusterDriver(factory, parts);
   const watch = watchShutdown({ onSecond: () => process.exit(130) });
   const lines = options.json ? err : out;
   let group = '';

@@ -1,29 +1,16 @@
 import type { FastifyInstance } from 'fastify';
-import type { Logger } from 'pino';
-import type { Registry } from 'prom-client';
 import { openAccess } from '../access/index.ts';
-import { BuildIndexClient } from '../build-index/client.ts';
-import { openCaStore } from '../castore/index.ts';
-import type { Clock } from '../core/index.ts';
-import { newReadWriteStorageDriver } from '../driver/p2p/index.ts';
 import { readyWhenAnswered } from '../health/index.ts';
-import { closing, createService } from '../http/index.ts';
-import { addStoreMetrics } from '../metrics/index.ts';
+import { createService } from '../http/index.ts';
 import { notificationsOf } from '../notifications/index.ts';
-import { OriginCluster } from '../origin/client.ts';
 import { purgeOptionsOf, registerRegistry, registryOptionsOf, startUploadPurge } from '../registry/index.ts';
-import { ReadWriteTransferer } from '../transfer/index.ts';
 import type { ProxyConfig } from './config.ts';
+import { openProxyDriver, type ProxyDriverDeps } from './open-driver.ts';
 import { storeUploads } from './store-uploads.ts';
 import { UploadForwarding } from './upload-forwarding.ts';
 
 /** What a proxy is handed by whoever starts it. */
-export interface ProxyDeps {
-  readonly logger: Logger;
-  /** The program's own. */
-  readonly metrics: Registry;
-  readonly clusterToken: string;
-  readonly clock: Clock;
+export interface ProxyDeps extends ProxyDriverDeps {
   /** Of Shoal. */
   readonly version: string;
   /** Asks to be told the configuration when it has been read again. */
@@ -37,16 +24,7 @@ export async function composeProxy(
   parts: AsyncDisposableStack,
 ): Promise<FastifyInstance> {
   const { logger, metrics, clusterToken, clock } = deps;
-  const castore = await openCaStore(config.castore);
-  parts.defer(() => castore.close());
-  addStoreMetrics(metrics, castore);
-  const origins = closing(parts, new OriginCluster({ baseUrls: config.origins, clusterToken }));
-  const buildIndex = closing(parts, new BuildIndexClient({ baseUrl: config.buildIndex, clusterToken }));
-  const transferDeps = { castore, origins, buildIndex, logger, metrics, clock };
-  const transferer = await ReadWriteTransferer.open(transferDeps, config.transfer);
-  parts.defer(() => transferer.close());
-  const driver = newReadWriteStorageDriver({ transferer, castore });
-  parts.defer(() => driver.close());
+  const { driver, castore } = await openProxyDriver(config, deps, parts);
   const access = config.access && parts.use(await openAccess(config.access, { logger, clock, fetch }));
   const events = await notificationsOf(parts, config, deps);
   const app = createService({

@@ -12,7 +12,7 @@ describe('shoal driver', () => {
   });
 
   it('verifies a driver with parameters of a file, a line for each case, and leaves nothing', {
-    timeout: 60_000,
+    timeout: 180_000,
   }, async () => {
     const folder = await makeTempDir();
     const file = join(folder, 'parameters.yaml');
@@ -24,7 +24,7 @@ describe('shoal driver', () => {
     expect(passed).toBeGreaterThan(80);
   });
 
-  it('says as JSON what it found, for a driver that does not outlive a restart', { timeout: 60_000 }, async () => {
+  it('says as JSON what it found, for a driver that does not outlive a restart', { timeout: 180_000 }, async () => {
     const shoal = startShoal(['driver', 'verify', 'inmemory', '--json', '--large-size', '1MiB']);
     expect(await shoal.ended, shoal.err()).toBe(0);
     const report = JSON.parse(shoal.out()) as { outlivesRestart: boolean; cases: { passed: boolean }[] };
@@ -46,6 +46,8 @@ describe('shoal driver', () => {
     [['driver', 'verify', 'filesystem'], 'parameter "rootdirectory" is missing'],
     [['driver', 'verify', 'filesystem', '--params', '/no/such.yaml'], 'are neither key=value nor a YAML file'],
     [['driver', 'verify', 'inmemory', '--params', 'maxbytes=no'], 'parameter "maxbytes"'],
+    [['driver', 'verify', 'p2p', '--params', 'constructor=ro'], 'parameter "config" is missing'],
+    [['driver', 'verify', 'p2p', '--params', 'constructor=ro', '--params', 'config=/no/such.yaml'], '/no/such.yaml'],
   ])('%j fails with "%s"', async (args, message) => {
     const shoal = startShoal(args);
     expect(await shoal.ended).toBe(1);

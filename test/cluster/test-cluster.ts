@@ -165,13 +165,18 @@ export class TestProgram {
     return join(this.#directory, this.name);
   }
 
+  /** Its configuration; written when it starts. */
+  get configFile(): string {
+    return join(this.#directory, `${this.name}.yaml`);
+  }
+
   get processId(): number {
     return this.#child!.pid!;
   }
 
   /** Starts the process and waits until it is ready. `changes` are merged into its configuration for this run. */
   async start(changes: Config = {}): Promise<void> {
-    const configFile = join(this.#directory, `${this.name}.yaml`);
+    const { configFile } = this;
     await writeFile(configFile, stringify({ ...this.#config, ...changes, log: { level: 'debug' } }), { mode: 0o600 });
     const child = spawn(process.execPath, [shoal, this.#role, '--config', configFile, '--exit-with-stdin'], {
       stdio: ['pipe', 'ignore', 'pipe'],

@@ -30,6 +30,7 @@ export const systemPrograms: readonly SystemProgram[] = [
   { command: 'nsenter', debianPackage: 'util-linux', tests: 'container clients on hosts of their own' },
   { command: 'ip', debianPackage: 'iproute2', tests: 'hosts with addresses and link rates of their own' },
   { command: 'tc', debianPackage: 'iproute2', tests: 'hosts with addresses and link rates of their own' },
+  { command: 'go', debianPackage: 'golang-go', tests: 'the storage driver that is a program in Go' },
   {
     command: "Python's swift",
     debianPackage: 'python3-swift',

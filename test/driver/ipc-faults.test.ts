@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { chmod, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
@@ -7,8 +8,9 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
-import { defaultDriverFactory, type StorageDriver, validated } from '../../src/driver/index.ts';
+import { defaultDriverFactory, type StorageDriver, StorageFullError, validated } from '../../src/driver/index.ts';
 import { createIpcDriver, serveDriver } from '../../src/driver/ipc/index.ts';
+import { goProgramForThisFile, hasGo } from '../helpers/go-program.ts';
 import { makeTempDir } from '../helpers/temp-dir.ts';
 import { FaultyDriver } from './faulty-driver.ts';
 
@@ -51,11 +53,18 @@ async function writeProgram(text: string): Promise<string> {
   return program;
 }
 
-const programs = { shoal: serveFilesystem, python: ['python3', python] };
+const goSource = join(import.meta.dirname, '../../examples/drivers/registry-storage-folder.go');
+// Skipped only where Go is missing; never in CI.
+const go = hasGo() ? goProgramForThisFile(goSource) : undefined;
+const programs = [
+  ['shoal', () => serveFilesystem],
+  ['python', () => ['python3', python]],
+  ...(go === undefined ? [] : [['go', () => [go()]] as const]),
+] as const;
 
-describe.each(Object.entries(programs))('an ipc driver whose program is killed (%s)', (_, exec) => {
+describe.each(programs)('an ipc driver whose program is killed (%s)', (_, exec) => {
   it('works again with the next call when nothing was under way', async () => {
-    const { driver, kill, pids } = await openMarked(exec);
+    const { driver, kill, pids } = await openMarked(exec());
     await driver.putContent('/object', Buffer.from('kept'));
     for (let round = 0; round < 2; round++) {
       const before = await pids();
@@ -68,7 +77,7 @@ describe.each(Object.entries(programs))('an ipc driver whose program is killed (
   });
 
   it('ends a reader with a typed error, never early', async () => {
-    const { driver, kill } = await openMarked(exec);
+    const { driver, kill } = await openMarked(exec());
     await driver.putContent('/object', Buffer.alloc(16 * 1024 * 1024, 1));
     const stream = await driver.reader('/object', { offset: 0 });
     await once(stream, 'readable');
@@ -82,13 +91,17 @@ describe.each(Object.entries(programs))('an ipc driver whose program is killed (
   });
 
   it('fails a writer, shows nothing of it, and goes on from what was closed', async () => {
-    const { driver, kill } = await openMarked(exec);
+    const { driver, kill } = await openMarked(exec());
     const first = await driver.writer('/upload', { append: false });
     await first.write(Buffer.from('closed'));
     await first.close();
     const second = await driver.writer('/upload', { append: true });
     await second.write(Buffer.alloc(100_000, 120));
-    const writing = second.write(Buffer.alloc(64 * 1024 * 1024, 121));
+    const bytes = Buffer.alloc(4 * 1024 * 1024, 121);
+    const writing = (async () => {
+      // As long as it takes: a program may be fast.
+      for (;;) await second.write(bytes);
+    })();
     await kill();
     await expect(writing).rejects.toMatchObject({ code: 'STORAGE_UNAVAILABLE' });
     await expect(second.commit()).rejects.toMatchObject({ code: 'WRITER_CLOSED' });
@@ -179,6 +192,52 @@ describe('the program of an ipc driver', () => {
     expect(await findProcesses(join(root, 'root'), 'environ')).toEqual([]);
   });
 
+  it('gets of the environment what every program needs, what is asked for by name, and nothing else', async () => {
+    const environment = {
+      PATH: process.env['PATH'],
+      HOME: '/home/somebody',
+      TZ: 'Europe/Berlin',
+      LC_TIME: 'de_DE.UTF-8',
+      STORE_KEY: 'for the program',
+      STORE_REGION: 'for it as well',
+      DATABASE_PASSWORD: 'for Shoal alone',
+      REGISTRY_STORAGE_TOKEN: 'somebody else',
+    };
+    const folder = await makeTempDir();
+    const seen = async (asked: object) => {
+      const exec = ['/bin/sh', '-c', `env > ${join(folder, 'seen')}; exec python3 ${python}`];
+      await using _ = await createIpcDriver({ exec, rootdirectory: join(folder, 'root'), ...asked }, { environment });
+      const lines = (await readFile(join(folder, 'seen'), 'utf8')).trim().split('\n');
+      return Object.fromEntries(lines.map((line) => line.split('=', 2)));
+    };
+    const always = ['HOME', 'LC_TIME', 'PATH', 'TZ'];
+    const ours = ['REGISTRY_STORAGE_PROTOCOL', 'REGISTRY_STORAGE_SOCKET', 'REGISTRY_STORAGE_TOKEN'];
+    const shells = ['OLDPWD', 'PWD', 'SHLVL', '_'];
+    const names = (found: object) =>
+      Object.keys(found)
+        .filter((name) => !shells.includes(name))
+        .sort();
+
+    const plain = await seen({});
+    expect(names(plain)).toEqual([...always, ...ours].sort());
+    expect(plain['LC_TIME']).toBe('de_DE.UTF-8');
+    expect(plain['REGISTRY_STORAGE_TOKEN']).not.toBe('somebody else');
+    const asked = await seen({ environment: ['STORE_KEY', 'STORE_REGION', 'NOT_SET'] });
+    expect(names(asked)).toEqual([...always, ...ours, 'STORE_KEY', 'STORE_REGION'].sort());
+    expect(asked['STORE_KEY']).toBe('for the program');
+    expect(names(await seen({ environment: 'STORE_KEY' }))).toEqual([...always, ...ours, 'STORE_KEY'].sort());
+  });
+
+  it.each([
+    { exec: '/bin/true', environment: ['STORE_KEY=secret'] },
+    { exec: '/bin/true', environment: '' },
+    { socket: '/x', tokenfile: '/y', environment: ['STORE_KEY'] },
+  ])('is not started by an environment that makes no sense: %j', async (parameters) => {
+    const error = await createIpcDriver(parameters).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'CONFIG_INVALID' });
+    expect(String(error)).toContain('environment');
+  });
+
   it('ends when the driver is closed, and leaves no folder behind', async () => {
     const { driver, pids } = await openMarked();
     await driver.close();
@@ -186,11 +245,32 @@ describe('the program of an ipc driver', () => {
     await expect(driver.stat('/')).rejects.toMatchObject({ code: 'STORAGE_UNAVAILABLE' });
   });
 
-  it.each(Object.entries(programs))('ends when the one who started it is killed (%s)', async (_, exec) => {
+  it.each(programs)('keeps the bytes of its writers when the driver is closed (%s)', async (_, exec) => {
+    const root = await makeTempDir();
+    const open = async () => validated(await createIpcDriver({ exec: exec(), rootdirectory: root }));
+    const paths = Array.from({ length: 100 }, (_, index) => `/upload-${index}`);
+    const driver = await open();
+    // More than a writer gathers before it sends them.
+    const filling = Buffer.alloc(300_000, 1);
+    for (const path of paths) {
+      const writer = await driver.writer(path, { append: false });
+      await writer.write(Buffer.concat([Buffer.from(path), filling]));
+    }
+    await driver.close();
+    await using again = await open();
+    for (const path of paths) {
+      await using writer = await again.writer(path, { append: true });
+      expect(writer.size).toBe(path.length + filling.length);
+      await writer.commit();
+      expect((await again.getContent(path)).toString()).toBe(path + filling);
+    }
+  });
+
+  it.each(programs)('ends when the one who started it is killed (%s)', async (_, exec) => {
     const root = await makeTempDir();
     const script = fileURLToPath(new URL('children/ipc-parent.ts', import.meta.url));
     const mark = `SHOAL_TEST_MARK=${root}`;
-    const words = [script, join(root, 'root'), '/usr/bin/env', mark, ...exec];
+    const words = [script, join(root, 'root'), '/usr/bin/env', mark, ...exec()];
     const parent = spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'inherit'] });
     onTestFinished(() => void parent.kill('SIGKILL'));
     await once(parent.stdout, 'data');
@@ -271,12 +351,73 @@ describe('a served driver', () => {
     await expect.poll(() => endless.destroyed).toBe(true);
   });
 
+  it('gets small writes together, and never more or less than was written', async () => {
+    const inner = await defaultDriverFactory().create('inmemory', {});
+    const sent: number[] = [];
+    const innerWriter = inner.writer.bind(inner);
+    inner.writer = async (...call) => {
+      const writer = await innerWriter(...call);
+      const write = writer.write.bind(writer);
+      writer.write = async (bytes) => {
+        sent.push(writer.size);
+        await write(bytes);
+      };
+      return writer;
+    };
+    const { driver } = await openServed(inner);
+    const whole = randomBytes(1_500_000);
+    // Small ones, one that fills up exactly, one that goes by itself, and small ones again.
+    const lengths = [0, 1, 10_000, 252_143, 1, 262_144, 300_000, 262_145, 5, 100_000, 162_144, 1];
+    await using writer = await driver.writer('/object', { append: false });
+    let offset = 0;
+    for (const length of lengths) {
+      const bytes = Buffer.from(whole.subarray(offset, offset + length));
+      await writer.write(bytes);
+      bytes.fill(0);
+      offset += length;
+      expect(writer.size).toBe(offset);
+      // Nothing goes before there is enough of it.
+      expect(sent.length > 0, `whether the program has bytes of ${offset}`).toBe(offset > 262_144);
+    }
+    await writer.close();
+    await using again = await driver.writer('/object', { append: true });
+    expect(again.size).toBe(offset);
+    await again.write(whole.subarray(offset));
+    await again.commit();
+    expect((await driver.getContent('/object')).equals(whole)).toBe(true);
+  });
+
+  it('fails the writer when what was gathered cannot be sent, and closes it all the same', async () => {
+    const inner = await defaultDriverFactory().create('inmemory', {});
+    const closed: string[] = [];
+    const innerWriter = inner.writer.bind(inner);
+    inner.writer = async (path, ...rest) => {
+      const writer = await innerWriter(path, ...rest);
+      const close = writer.close.bind(writer);
+      writer.write = () => Promise.reject(new StorageFullError('inner', path));
+      writer.close = () => close().then(() => void closed.push(path));
+      return writer;
+    };
+    const { driver } = await openServed(inner);
+    const committed = await driver.writer('/committed', { append: false });
+    await committed.write(Buffer.from('small'));
+    await expect(committed.commit()).rejects.toMatchObject({ code: 'STORAGE_FULL' });
+    await expect(committed.commit()).rejects.toMatchObject({ code: 'WRITER_CLOSED' });
+    await committed.close();
+    await expect(driver.stat('/committed')).rejects.toMatchObject({ code: 'PATH_NOT_FOUND' });
+    const left = await driver.writer('/left', { append: false });
+    await left.write(Buffer.from('small'));
+    await expect(left.close()).rejects.toMatchObject({ code: 'STORAGE_FULL' });
+    expect(closed).toEqual(['/committed', '/left']);
+  });
+
   it('closes a writer whose client has gone, so that others can go on with its bytes', async () => {
     const inner = await defaultDriverFactory().create('inmemory', {});
     await (await inner.writer('/upload', { append: false })).close();
     const { driver } = await openServed(inner, 200);
     const left = await driver.writer('/upload', { append: true });
-    await left.write(Buffer.from('left'));
+    const bytes = Buffer.alloc(300_000, 1);
+    await left.write(bytes);
     await expect(inner.writer('/upload', { append: true })).rejects.toMatchObject({ code: 'CONFLICT' });
     const openAgain = () => inner.writer('/upload', { append: true }).catch(() => undefined);
     let next = await openAgain();
@@ -285,9 +426,9 @@ describe('a served driver', () => {
         next ??= await openAgain();
         return next?.size;
       })
-      .toBe('left'.length);
+      .toBe(bytes.length);
     // Whoever comes back to it after all is told that it is over, and may begin again.
-    await expect(left.write(Buffer.from('late'))).rejects.toMatchObject({ code: 'STORAGE_UNAVAILABLE' });
+    await expect(left.write(bytes)).rejects.toMatchObject({ code: 'STORAGE_UNAVAILABLE' });
     await next?.close();
   });
 });

@@ -4,6 +4,7 @@ import { StorageUnavailableError } from '../errors.ts';
 import type { DriverParameters } from '../parameters.ts';
 import type { StorageDriver } from '../storage-driver.ts';
 import { END_MS, findSocketFault, LaunchError, launchDriver, READY_MS } from './driver-process.ts';
+import { type Environment, environmentFor } from './environment.ts';
 import { findDriverProgram, findProgram } from './find-program.ts';
 import { IpcDriver } from './ipc-driver.ts';
 import { type IpcTarget, readIpcParameters } from './parameters.ts';
@@ -15,6 +16,8 @@ import { Supervisor, type SupervisorTimes, supervisorTimes } from './supervisor.
 export interface IpcDeps {
   /** Folders to look for programs in, as `PATH` has them. */
   readonly searchPath: string | undefined;
+  /** What driver programs may get some of. */
+  readonly environment: Environment;
   /** Gets what driver programs write to standard error. */
   readonly log: (driver: string, line: string) => void;
   /** How long a program has to be ready, and to end when it is asked to; in milliseconds. */
@@ -40,7 +43,7 @@ export async function createIpcDriver(
 async function openProgram(
   target: IpcTarget,
   parameters: DriverParameters,
-  { searchPath, log, readyMs, endMs, times }: IpcDeps,
+  { searchPath, environment, log, readyMs, endMs, times }: IpcDeps,
 ): Promise<DriverProgram> {
   if (target.kind === 'socket') return SocketProgram.open({ ...target, readyMs });
   const fault = findSocketFault();
@@ -55,6 +58,7 @@ async function openProgram(
       label,
       command: [program, ...words],
       parameters,
+      environment: environmentFor(target.environment, environment),
       readyMs,
       endMs,
       log: (line) => log(label, line),
@@ -69,7 +73,9 @@ async function openProgram(
 }
 
 function defaultDeps(): IpcDeps {
-  return { searchPath: process.env['PATH'], log: logLine, readyMs: READY_MS, endMs: END_MS, times: supervisorTimes };
+  const { env } = process;
+  const times = supervisorTimes;
+  return { searchPath: env['PATH'], environment: env, log: logLine, readyMs: READY_MS, endMs: END_MS, times };
 }
 
 /** Beside the log lines of this program, in their form. */

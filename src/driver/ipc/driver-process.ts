@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import type { DriverParameters } from '../parameters.ts';
 import { DriverConnection } from './connection.ts';
+import type { Environment } from './environment.ts';
 import { LastLines } from './last-lines.ts';
 import { readLines } from './ndjson.ts';
 import { type DriverInfo, environmentNames, formatInfo, PROTOCOL, readInfo } from './protocol.ts';
@@ -25,6 +26,8 @@ export interface LaunchOptions {
   readonly label: string;
   readonly command: readonly [string, ...string[]];
   readonly parameters: DriverParameters;
+  /** What the program gets of this program's environment. */
+  readonly environment: Environment;
   /** How long the program has to be ready, and to end. */
   readonly readyMs: number;
   readonly endMs: number;
@@ -86,7 +89,7 @@ export class DriverProcess {
       // A group of its own: Ctrl-C at a terminal ends this program, which then ends the driver when it needs it no more.
       detached: true,
       env: {
-        ...process.env,
+        ...options.environment,
         [environmentNames.socket]: socketPath,
         [environmentNames.protocol]: String(PROTOCOL),
         [environmentNames.token]: token,

@@ -1,17 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { StorageUnavailableError } from '../errors.ts';
+import { BackOff, type BackOffTimes } from './back-off.ts';
 import type { DriverConnection } from './connection.ts';
 import { type DriverProcess, driverNameOf } from './driver-process.ts';
 import type { DriverProgram } from './program.ts';
 import { type DriverInfo, formatInfo } from './protocol.ts';
 
 /** Times of a supervisor, in milliseconds. */
-export interface SupervisorTimes {
-  /** Before the first start again, and at most before later ones; each is twice the one before. */
-  readonly firstDelayMs: number;
-  readonly longestDelayMs: number;
-  /** A program that has run this long begins with the first delay again. */
-  readonly steadyMs: number;
+export interface SupervisorTimes extends BackOffTimes {
   /** How long a call waits for a start that is due. Longer, and it fails at once. */
   readonly patienceMs: number;
   /** How long a program whose connection broke has to show that it is there. */
@@ -39,14 +35,14 @@ export class Supervisor implements DriverProgram {
   #current: Promise<DriverProcess>;
   /** When the attempt begins, while it is only due; of `performance.now()`. */
   #dueMs = 0;
-  #delayMs: number;
+  readonly #backOff: BackOff;
   #lastFailure = 'it has not been started yet';
   readonly #probes = new WeakMap<DriverProcess, Promise<void>>();
 
   private constructor(launch: () => Promise<DriverProcess>, first: DriverProcess, times: SupervisorTimes) {
     this.#launch = launch;
     this.#times = times;
-    this.#delayMs = times.firstDelayMs;
+    this.#backOff = new BackOff(times);
     this.info = first.info;
     this.#current = Promise.resolve(first);
     this.#watch(first);
@@ -82,15 +78,13 @@ export class Supervisor implements DriverProgram {
     void running.ended.then((how) => {
       if (this.#closing.signal.aborted) return;
       this.#lastFailure = running.describe(`ended (${how})`);
-      if (performance.now() - startedMs >= this.#times.steadyMs) this.#delayMs = this.#times.firstDelayMs;
       void running.connection.close(new Error(this.#lastFailure));
-      this.#startAgain();
+      this.#startAgain(performance.now() - startedMs);
     });
   }
 
-  #startAgain(): void {
-    const delayMs = this.#delayMs;
-    this.#delayMs = Math.min(delayMs * 2, this.#times.longestDelayMs);
+  #startAgain(ranMs: number): void {
+    const delayMs = this.#backOff.next(ranMs);
     this.#dueMs = performance.now() + delayMs;
     const attempt = this.#attempt(delayMs);
     this.#current = attempt;
@@ -98,7 +92,7 @@ export class Supervisor implements DriverProgram {
       (running) => this.#watch(running),
       (error: Error) => {
         this.#lastFailure = error.message;
-        if (!this.#closing.signal.aborted) this.#startAgain();
+        if (!this.#closing.signal.aborted) this.#startAgain(0);
       },
     );
   }

@@ -17,7 +17,9 @@ export type Fault =
       readonly headers?: Record<string, string>;
       readonly body?: string;
     }
-  /** Passes on the first bytes of the answer's body, then closes the connection. */
+  /** Passes on the answer with these headers in place of its own. */
+  | { readonly kind: 'headers'; readonly headers: Record<string, string> }
+  /** Passes on the first bytes of the answer's body, then closes the connection; a shorter body is whole. */
   | { readonly kind: 'truncate'; readonly bytes: number }
   /** Passes on the first bytes of the answer's body, then nothing more. */
   | { readonly kind: 'stall'; readonly bytes: number };
@@ -25,12 +27,17 @@ export type Fault =
 /** Decides about a request; `undefined` passes it through. */
 export type FaultRule = (request: IncomingMessage) => Fault | undefined;
 
+/** Deals with a request in any way, also before it is passed on; `true` when it has been answered, or never will be. */
+export type Interception = (request: IncomingMessage, answer: ServerResponse) => Promise<boolean> | boolean;
+
 /** An HTTP proxy before one server that does to requests what a bad network does, until the test is over. */
 export class FaultProxy {
   /** Method and URL of every request that came, in order. */
   readonly requests: string[] = [];
   /** What to do; nothing, unless set. */
   rule: FaultRule = () => undefined;
+  /** Asked before the rule. */
+  intercept: Interception | undefined;
   readonly #server: Server;
   readonly #target: URL;
 
@@ -68,6 +75,7 @@ export class FaultProxy {
   }
 
   async #serve(incoming: IncomingMessage, answer: ServerResponse): Promise<void> {
+    if (this.intercept !== undefined && (await this.intercept(incoming, answer))) return;
     const fault = this.rule(incoming);
     if (fault?.kind === 'cut') {
       incoming.socket.destroy();
@@ -93,7 +101,8 @@ export class FaultProxy {
         response.once('end', () => incoming.socket.destroy());
         return;
       }
-      answer.writeHead(response.statusCode ?? 502, response.headers);
+      const instead = fault?.kind === 'headers' ? fault.headers : {};
+      answer.writeHead(response.statusCode ?? 502, { ...response.headers, ...instead });
       if (method === 'HEAD') {
         // Some servers send a body all the same, which is no HTTP: what comes behind the head does not matter.
         outgoing.removeAllListeners('error').on('error', () => undefined);
@@ -118,6 +127,7 @@ function passSome(
   { kind, bytes }: { readonly kind: 'truncate' | 'stall'; readonly bytes: number },
 ): void {
   let left = bytes;
+  answer.flushHeaders();
   response.on('data', (chunk: Buffer) => {
     if (left <= 0) return;
     const part = chunk.subarray(0, left);
@@ -125,5 +135,8 @@ function passSome(
     answer.write(part, () => {
       if (left <= 0 && kind === 'truncate') answer.destroy();
     });
+  });
+  response.once('end', () => {
+    if (left > 0) answer.end();
   });
 }

@@ -7,6 +7,7 @@ import {
   StorageInternalError,
   StorageUnavailableError,
 } from '../errors.ts';
+import { SemaphoreFullError } from '../semaphore.ts';
 import { driverName } from './parameters.ts';
 
 /** The fields that are read of the SDK's RestError. */
@@ -38,6 +39,9 @@ const connectionCodes = new Set([
   'ERR_STREAM_PREMATURE_CLOSE',
 ]);
 
+/** As the classes of `@azure/identity` are called, which is loaded only when it is used. */
+const signInNames = new Set(['AuthenticationError', 'AggregateAuthenticationError', 'CredentialUnavailableError']);
+
 /** Reads an error of the SDK; `undefined` for any other. */
 export function answerOf(error: unknown): Answer | undefined {
   if (!(error instanceof Error)) return undefined;
@@ -60,6 +64,17 @@ export function isConditionFailure(error: unknown): boolean {
   return answer?.status === 409 && answer.code === 'BlobAlreadyExists';
 }
 
+/** Whether nobody has answered, or nothing but that it is not possible now: the request may have been done, or not. */
+export function isUnanswered(error: unknown): boolean {
+  const answer = answerOf(error);
+  return answer !== undefined && isUnavailable(answer.status);
+}
+
+/** Whether signing in has failed before any request, with one credential of `@azure/identity` or with all. */
+export function isSignInFailure(error: unknown): boolean {
+  return error instanceof Error && signInNames.has(error.name);
+}
+
 /** Whether an object of another kind (append blob) is there, which the service does not replace by a block blob. */
 export function isOtherBlobType(error: unknown): boolean {
   return answerOf(error)?.code === 'InvalidBlobType';
@@ -72,12 +87,12 @@ export function isOtherBlobType(error: unknown): boolean {
 export function toDriverError(error: unknown, path: string): unknown {
   if (error instanceof AppError || !(error instanceof Error)) return error;
   const options = { cause: error };
-  if (error.name === 'AuthenticationError' || error.name === 'CredentialUnavailableError') {
-    return new PermissionError(driverName, path, options);
-  }
-  // Whoever called has not aborted, the driver sees to that: it was the limit of time of a request.
-  if (error.name === 'TimeoutError' || error.name === 'AbortError') {
-    return new StorageUnavailableError(driverName, path, 'the service did not answer in time', options);
+  if (isSignInFailure(error)) return new PermissionError(driverName, path, options);
+  if (error instanceof SemaphoreFullError) return new StorageUnavailableError(driverName, path, error.message, options);
+  if (error.name === 'TimeoutError') return new StorageUnavailableError(driverName, path, error.message, options);
+  // Whoever called has not aborted, the driver sees to that: it was the SDK.
+  if (error.name === 'AbortError') {
+    return new StorageUnavailableError(driverName, path, `the request was broken off (${error.message})`, options);
   }
   const answer = answerOf(error);
   if (answer === undefined) return error;
@@ -93,6 +108,10 @@ export function toDriverError(error: unknown, path: string): unknown {
 }
 
 function byStatus(status: number | undefined, code: string, path: string, options: ErrorOptions): Error {
+  const answer = [status, code].filter(Boolean).join(' ');
+  if (isUnavailable(status)) {
+    return new StorageUnavailableError(driverName, path, `the service does not answer now (${answer})`, options);
+  }
   switch (status) {
     case 401:
     case 403:
@@ -102,20 +121,12 @@ function byStatus(status: number | undefined, code: string, path: string, option
     case 409:
     case 412:
       return new ConflictError(driverName, path, `somebody else holds or has changed it (${code})`, options);
-    case undefined:
-    case 408:
-    case 429:
-    case 500:
-    case 502:
-    case 503:
-    case 504:
-      return new StorageUnavailableError(
-        driverName,
-        path,
-        `the service does not answer now (${[status, code].filter(Boolean).join(' ')})`,
-        options,
-      );
     default:
-      return new StorageInternalError(driverName, path, `the service refused the request (${status} ${code})`, options);
+      return new StorageInternalError(driverName, path, `the service refused the request (${answer})`, options);
   }
+}
+
+/** Whether a later try may succeed; without a status no answer came. */
+function isUnavailable(status: number | undefined): boolean {
+  return status === undefined || [408, 429, 500, 502, 503, 504].includes(status);
 }

@@ -1,5 +1,7 @@
 import type { BlobDownloadResponseParsed, BlobRequestConditions, ContainerClient, Metadata } from '@azure/storage-blob';
-import { isMissing } from './azure-errors.ts';
+import { Semaphore } from '../semaphore.ts';
+import { isConditionFailure, isMissing, isUnanswered } from './azure-errors.ts';
+import type { CopySource } from './connection.ts';
 
 /** What is known of a blob. */
 export interface BlobFacts {
@@ -24,8 +26,15 @@ export interface ListRequest {
   readonly prefix: string;
   /** Only the next part of each name, as in a directory. */
   readonly isShallow?: boolean;
-  readonly pageSize?: number;
+  readonly pageSize?: number | undefined;
   readonly withMetadata?: boolean;
+}
+
+/** One answer to a listing. */
+export interface NamePage {
+  readonly names: readonly ListedName[];
+  /** For the next page; `undefined` after the last. */
+  readonly marker: string | undefined;
 }
 
 /** A block of a blob, in order. */
@@ -50,25 +59,49 @@ const writeKey = 'shoalwrite';
 const callTimeoutMs = 120_000;
 
 /** Longest answer to a request that carries a block or makes the service copy one, its retries included. */
-export const transferTimeoutMs = 15 * 60_000;
+const transferTimeoutMs = 15 * 60_000;
 
-/** The requests to one container, by names of blobs. Errors are those of the SDK. */
+/** The service's limit for the names of one answer. */
+export const maxPageSize = 5000;
+
+// A request that waits holds little, but what holds the caller (a block, the body of a request) counts too.
+const maxWaitingRequests = 10_000;
+
+/**
+ * The requests to one container, by names of blobs: a number of them at once, those that wait keep their order. Errors are those
+ * of the SDK, a TimeoutError that says how long was waited, SemaphoreFullError; an abort gives the reason of the signal.
+ */
 export class BlobStore {
-  readonly container: ContainerClient;
-  readonly #maxPageSize: number | undefined;
+  readonly #container: ContainerClient;
+  readonly #containerOnce: ContainerClient;
+  readonly #semaphore: Semaphore;
+  readonly #maxPageSize: number;
+  readonly #callTimeoutMs: number;
 
-  constructor(container: ContainerClient, options: { readonly maxPageSize?: number | undefined } = {}) {
-    this.container = container;
-    this.#maxPageSize = options.maxPageSize;
+  constructor(options: {
+    readonly container: ContainerClient;
+    /** The same container, without retries. */
+    readonly containerOnce: ContainerClient;
+    readonly maxConcurrency: number;
+    /** For tests, in place of the service's own. */
+    readonly maxPageSize?: number | undefined;
+    /** For tests. */
+    readonly callTimeoutMs?: number | undefined;
+  }) {
+    this.#container = options.container;
+    this.#containerOnce = options.containerOnce;
+    this.#semaphore = new Semaphore(options.maxConcurrency, maxWaitingRequests);
+    this.#maxPageSize = options.maxPageSize ?? maxPageSize;
+    this.#callTimeoutMs = options.callTimeoutMs ?? callTimeoutMs;
   }
 
   /** `undefined` when there is no such blob. */
   async find(name: string, signal?: AbortSignal): Promise<BlobFacts | undefined> {
     try {
-      const client = this.container.getBlobClient(name);
-      const found = await client.getProperties({ abortSignal: within(callTimeoutMs, signal) });
-      // Of a copy that another program has begun and not finished, or that has failed, nothing can be read.
-      if ((found.copyStatus ?? 'success') !== 'success') return undefined;
+      const found = await this.#send(this.#callTimeoutMs, signal, (abortSignal) =>
+        this.#container.getBlobClient(name).getProperties({ abortSignal }),
+      );
+      if (!isReadable(found.copyStatus)) return undefined;
       return {
         sizeBytes: found.contentLength ?? 0,
         modTimeMs: modTimeOf(found.metadata, found.lastModified),
@@ -83,81 +116,89 @@ export class BlobStore {
   }
 
   /** Opens a blob for reading. The signal ends the body, too. */
-  async open(
+  open(
     name: string,
     range: { readonly offset: number; readonly length?: number | undefined },
     options: { readonly signal: AbortSignal | undefined; readonly ifMatch?: string },
   ): Promise<BlobDownloadResponseParsed> {
-    // The signal stays with the body, and the time counts for the answer only.
-    const late = new AbortController();
-    const timer = setTimeout(() => late.abort(), callTimeoutMs);
-    try {
-      return await this.container.getBlobClient(name).download(range.offset, range.length, {
-        abortSignal: AbortSignal.any([late.signal, ...(options.signal === undefined ? [] : [options.signal])]),
-        conditions: options.ifMatch === undefined ? {} : { ifMatch: options.ifMatch },
-      });
-    } catch (error) {
-      if (late.signal.aborted) throw timeoutError(error);
-      throw error;
-    } finally {
-      clearTimeout(timer);
-    }
+    const conditions = options.ifMatch === undefined ? {} : { ifMatch: options.ifMatch };
+    return this.#send(this.#callTimeoutMs, options.signal, (abortSignal) =>
+      this.#container.getBlobClient(name).download(range.offset, range.length, { abortSignal, conditions }),
+    );
   }
 
   /** Puts a whole blob in one step. @returns its ETag */
   async put(name: string, bytes: Uint8Array, stamp: WriteStamp, options: PutOptions = {}): Promise<string> {
-    const { etag } = await this.container.getBlockBlobClient(name).upload(Buffer.from(bytes), bytes.length, {
-      abortSignal: within(transferTimeoutMs, options.signal),
-      conditions: options.conditions ?? {},
-      metadata: metadataOf(stamp),
-    });
+    const { conditions = {}, signal } = options;
+    const body = asBuffer(bytes);
+    const { etag } = await this.#send(transferTimeoutMs, signal, (abortSignal) =>
+      this.#container
+        .getBlockBlobClient(name)
+        .upload(body, body.length, { abortSignal, conditions, metadata: metadataOf(stamp) }),
+    );
     return etag ?? '';
   }
 
-  /** @returns whether it was there */
+  /**
+   * @returns whether it was there. When the answer to a first try was lost and a second finds nothing, the first has done it:
+   * whoever moves a blob must not take that for the deletion of somebody else.
+   */
   async delete(name: string, options: { signal?: AbortSignal | undefined; ifMatch?: string } = {}): Promise<boolean> {
     try {
-      await this.container.getBlobClient(name).delete({
-        abortSignal: within(callTimeoutMs, options.signal),
-        deleteSnapshots: 'include',
-        conditions: options.ifMatch === undefined ? {} : { ifMatch: options.ifMatch },
-      });
+      await this.#delete(this.#containerOnce, name, options);
       return true;
     } catch (error) {
-      if (isMissing(error)) return false;
+      if (await this.#isGone(error, name, options)) return false;
+      if (!isUnanswered(error)) throw error;
+    }
+    try {
+      await this.#delete(this.#container, name, options);
+      return true;
+    } catch (error) {
+      if (await this.#isGone(error, name, options)) return true;
       throw error;
     }
   }
 
-  /**
-   * Names in the order of their bytes, a page at a time. Always from the first: the SDK's `startFrom` is for the newest service
-   * versions only, and its meaning with a delimiter is not documented well enough to leave names out by it.
-   */
+  /** Names in the order of their bytes, a page at a time, from the first that has the prefix. */
   async *list(request: ListRequest, signal?: AbortSignal): AsyncIterable<ListedName> {
-    const { prefix, isShallow = false, withMetadata = false } = request;
-    const maxPageSize = Math.min(request.pageSize ?? 5000, this.#maxPageSize ?? 5000);
     let marker: string | undefined;
     do {
-      const options = { prefix, includeMetadata: withMetadata, abortSignal: within(callTimeoutMs, signal) };
-      const settings = { maxPageSize, ...(marker === undefined ? {} : { continuationToken: marker }) };
+      const page = await this.listPage({ ...request, marker }, signal);
+      yield* page.names;
+      marker = page.marker;
+    } while (marker !== undefined);
+  }
+
+  /** One page of {@link list}, that behind the page whose `marker` is given. It may be empty and yet not the last. */
+  async listPage(
+    request: ListRequest & { readonly marker: string | undefined },
+    signal?: AbortSignal,
+  ): Promise<NamePage> {
+    const { prefix, marker, isShallow = false, withMetadata = false } = request;
+    const settings = {
+      maxPageSize: Math.min(request.pageSize ?? maxPageSize, this.#maxPageSize),
+      ...(marker === undefined ? {} : { continuationToken: marker }),
+    };
+    return this.#send(this.#callTimeoutMs, signal, async (abortSignal) => {
+      const options = { prefix, includeMetadata: withMetadata, includeCopy: true, abortSignal };
       const pages = isShallow
-        ? this.container.listBlobsByHierarchy('/', options).byPage(settings)
-        : this.container.listBlobsFlat(options).byPage(settings);
+        ? this.#container.listBlobsByHierarchy('/', options).byPage(settings)
+        : this.#container.listBlobsFlat(options).byPage(settings);
       const { value: page, done } = await pages.next();
-      if (done) return;
-      yield* inOrder(page.segment);
+      if (done) return { names: [], marker: undefined };
       const next = page.continuationToken || undefined;
       if (next !== undefined && next === marker) throw new Error(`the service gave the page "${marker}" twice`);
-      marker = next;
-    } while (marker !== undefined);
+      return { names: inOrder(page.segment), marker: next };
+    });
   }
 
   /** Sends a block; it counts only when {@link commitBlocks} names it. */
   async stageBlock(name: string, id: string, bytes: Uint8Array, signal?: AbortSignal): Promise<void> {
-    const client = this.container.getBlockBlobClient(name);
-    await client.stageBlock(id, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length), bytes.length, {
-      abortSignal: within(transferTimeoutMs, signal),
-    });
+    const body = asBuffer(bytes);
+    await this.#send(transferTimeoutMs, signal, (abortSignal) =>
+      this.#container.getBlockBlobClient(name).stageBlock(id, body, body.length, { abortSignal }),
+    );
   }
 
   /** Makes a blob of blocks in one step. @returns its ETag */
@@ -167,24 +208,98 @@ export class BlobStore {
     stamp: WriteStamp,
     options: PutOptions = {},
   ): Promise<string> {
-    const { etag } = await this.container.getBlockBlobClient(name).commitBlockList([...ids], {
-      abortSignal: within(callTimeoutMs, options.signal),
-      conditions: options.conditions ?? {},
-      metadata: metadataOf(stamp),
-      ...(options.contentType === undefined ? {} : { blobHTTPHeaders: { blobContentType: options.contentType } }),
-    });
+    const { conditions = {}, contentType, signal } = options;
+    const headers = contentType === undefined ? {} : { blobHTTPHeaders: { blobContentType: contentType } };
+    const { etag } = await this.#send(this.#callTimeoutMs, signal, (abortSignal) =>
+      this.#container
+        .getBlockBlobClient(name)
+        .commitBlockList([...ids], { abortSignal, conditions, metadata: metadataOf(stamp), ...headers }),
+    );
     return etag ?? '';
   }
 
   /** The blocks that count. */
   async blockList(name: string, signal?: AbortSignal): Promise<BlockListFacts> {
-    const client = this.container.getBlockBlobClient(name);
-    const { committedBlocks, etag } = await client.getBlockList('committed', {
-      abortSignal: within(callTimeoutMs, signal),
-    });
+    const { committedBlocks, etag } = await this.#send(this.#callTimeoutMs, signal, (abortSignal) =>
+      this.#container.getBlockBlobClient(name).getBlockList('committed', { abortSignal }),
+    );
     const blocks = (committedBlocks ?? []).map(({ name: id, size }) => ({ id, sizeBytes: size }));
     return { blocks, etag: etag ?? '' };
   }
+
+  /** Has the service copy a whole blob, while it is that of `ifMatch`, and waits until it has. @returns the ETag of the copy */
+  async copy(
+    name: string,
+    from: CopySource,
+    options: { readonly ifMatch: string; readonly stamp: WriteStamp; readonly signal: AbortSignal | undefined },
+  ): Promise<string> {
+    const { etag } = await this.#send(transferTimeoutMs, options.signal, (abortSignal) =>
+      this.#container.getBlobClient(name).syncCopyFromURL(from.url, {
+        abortSignal,
+        metadata: metadataOf(options.stamp),
+        sourceConditions: { ifMatch: options.ifMatch },
+        ...authorize(from),
+      }),
+    );
+    return etag ?? '';
+  }
+
+  /** {@link stageBlock} of bytes that the service reads by itself. */
+  async stageCopy(
+    name: string,
+    id: string,
+    { from, offset, length }: { readonly from: CopySource; readonly offset: number; readonly length: number },
+    signal?: AbortSignal,
+  ): Promise<void> {
+    await this.#send(transferTimeoutMs, signal, (abortSignal) =>
+      this.#container
+        .getBlockBlobClient(name)
+        .stageBlockFromURL(id, from.url, offset, length, { abortSignal, ...authorize(from) }),
+    );
+  }
+
+  async #delete(
+    container: ContainerClient,
+    name: string,
+    { signal, ifMatch }: { signal?: AbortSignal | undefined; ifMatch?: string },
+  ): Promise<void> {
+    const conditions = ifMatch === undefined ? {} : { ifMatch };
+    await this.#send(this.#callTimeoutMs, signal, (abortSignal) =>
+      container.getBlobClient(name).delete({ abortSignal, deleteSnapshots: 'include', conditions }),
+    );
+  }
+
+  /** A condition on what is not there may be refused as a condition (Azurite does), or as missing. */
+  async #isGone(error: unknown, name: string, { signal }: { signal?: AbortSignal | undefined }): Promise<boolean> {
+    if (isMissing(error)) return true;
+    return isConditionFailure(error) && (await this.find(name, signal)) === undefined;
+  }
+
+  /** The time counts for the answer; the signal that the request gets stays with the body behind it. */
+  async #send<T>(
+    timeoutMs: number,
+    signal: AbortSignal | undefined,
+    request: (abortSignal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    return this.#semaphore.run(async () => {
+      const late = new AbortController();
+      const timer = setTimeout(() => late.abort(), timeoutMs);
+      try {
+        return await request(signal === undefined ? late.signal : AbortSignal.any([late.signal, signal]));
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (late.signal.aborted) throw timeoutError(timeoutMs, error);
+        throw error;
+      } finally {
+        clearTimeout(timer);
+      }
+    }, signal);
+  }
+}
+
+/** Whether a blob has its bytes: of a copy that another program has begun and not finished, or that has failed, none can be read. */
+export function isReadable(copyStatus: string | undefined): boolean {
+  return (copyStatus ?? 'success') === 'success';
 }
 
 /** What a write leaves in the metadata of its blob. */
@@ -194,8 +309,6 @@ export interface WriteStamp {
   readonly writeId: string;
   /** For unfinished bytes: the path that they belong to. */
   readonly path?: string;
-  /** Other metadata to be kept. */
-  readonly kept?: Metadata;
 }
 
 /** See {@link BlobStore.put}. */
@@ -216,19 +329,12 @@ export function writeIdOf({ metadata }: BlobFacts): string | undefined {
 }
 
 /** What the service keeps with a blob. */
-export function metadataOf({ modTimeMs, writeId, path, kept }: WriteStamp): Metadata {
+function metadataOf({ modTimeMs, writeId, path }: WriteStamp): Metadata {
   return {
-    ...kept,
     [modTimeKey]: String(modTimeMs),
     [writeKey]: writeId,
     ...(path === undefined ? {} : { shoalpath: path }),
   };
-}
-
-/** A signal that also aborts after a time. */
-export function within(timeoutMs: number, signal: AbortSignal | undefined): AbortSignal {
-  const timeout = AbortSignal.timeout(timeoutMs);
-  return signal === undefined ? timeout : AbortSignal.any([signal, timeout]);
 }
 
 function modTimeOf(metadata: Metadata | undefined, lastModified: Date | undefined): number {
@@ -250,7 +356,7 @@ function inOrder({ blobItems, blobPrefixes = [] }: ListSegment): ListedName[] {
   const names: ListedName[] = [];
   for (const { name } of blobPrefixes) names.push({ name, sizeBytes: 0, modTimeMs: 0, metadata: {} });
   for (const { name, metadata = {}, properties } of blobItems) {
-    if ((properties.copyStatus ?? 'success') !== 'success') continue;
+    if (!isReadable(properties.copyStatus)) continue;
     const modTimeMs = modTimeOf(metadata, properties.lastModified);
     names.push({ name, sizeBytes: properties.contentLength ?? 0, modTimeMs, metadata });
   }
@@ -258,6 +364,17 @@ function inOrder({ blobItems, blobPrefixes = [] }: ListSegment): ListedName[] {
   return names.sort((left, right) => (left.name < right.name ? -1 : 1));
 }
 
-function timeoutError(cause: unknown): Error {
-  return new DOMException(`no answer within ${callTimeoutMs} ms`, { name: 'TimeoutError', cause });
+function authorize({ authorization }: CopySource) {
+  return authorization === undefined ? {} : { sourceAuthorization: authorization };
+}
+
+/** The same memory, as the SDK wants it. */
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
+function timeoutError(timeoutMs: number, cause: unknown): Error {
+  const error = new Error(`no answer within ${timeoutMs} ms`, { cause });
+  error.name = 'TimeoutError';
+  return error;
 }

@@ -1,4 +1,4 @@
-import { ConflictError } from '../errors.ts';
+import { ConflictError, StorageInternalError } from '../errors.ts';
 import type { FileWriter } from '../storage-driver.ts';
 import { answerOf, isConditionFailure, isMissing, toDriverError } from './azure-errors.ts';
 import type { BlobStore, BlockFacts, WriteStamp } from './blob-store.ts';
@@ -9,8 +9,14 @@ import { stampAfter } from './places.ts';
 import type { Publisher } from './publisher.ts';
 import type { UnfinishedBlob } from './unfinished-blobs.ts';
 
-/** Blocks grow after every so many: a blob has 50 000 at most, and 4 MiB each would end at 200 GB. */
+/**
+ * Blocks double after every so many. 50 000 of 4 MiB would end at 200 GB; so they hold 310 000 times `chunksize`: 1.18 TiB by
+ * default, and a writer of 100 GB has blocks of 8 MiB at its end.
+ */
 const blocksOfOneSize = 10_000;
+
+/** The service's limit for the blocks of a blob. */
+const maxBlocks = 50_000;
 
 /** Blocks that a writer sends at once; it holds one more. */
 const blocksAtOnce = 2;
@@ -23,6 +29,8 @@ export interface BlockWriterDeps {
   readonly names: BlobNames;
   readonly publisher: Publisher;
   readonly chunkBytes: number;
+  /** For tests, in place of the service's own. */
+  readonly maxBlocks?: number | undefined;
 }
 
 /** How a writer begins. */
@@ -50,8 +58,12 @@ export class BlockWriter implements FileWriter {
   readonly #onClose: () => void;
   readonly #blocks: BlockFacts[];
   readonly #underWay = new Set<Promise<void>>();
+  /** The last of the earlier blocks, when it is written anew: it lasts until that has been done. */
+  readonly #tail: BlockFacts | undefined;
   /** Index of the first block that could not be sent, and why. */
   #failure: { readonly index: number; readonly error: unknown } | undefined;
+  /** How many of the blocks are those of earlier writers. */
+  readonly #keptBlocks: number;
   #buffer: Buffer;
   #bufferedBytes: number;
   #size: number;
@@ -72,7 +84,8 @@ export class BlockWriter implements FileWriter {
     this.#size = this.#blocks.reduce((total, { sizeBytes }) => total + sizeBytes, 0);
     this.#etag = earlier?.etag;
     this.#isKept = earlier !== undefined;
-    if (tail !== undefined) this.#blocks.pop();
+    this.#tail = tail === undefined ? undefined : this.#blocks.pop();
+    this.#keptBlocks = this.#blocks.length;
     this.#buffer = tail ?? Buffer.alloc(0);
     this.#bufferedBytes = this.#buffer.length;
   }
@@ -93,6 +106,7 @@ export class BlockWriter implements FileWriter {
         await this.#sendBlock();
         continue;
       }
+      if (this.#bufferedBytes === 0) this.#requireRoom();
       const part = bytes.subarray(offset, offset + room);
       this.#makeRoom(this.#bufferedBytes + part.length);
       this.#buffer.set(part, this.#bufferedBytes);
@@ -104,7 +118,7 @@ export class BlockWriter implements FileWriter {
   }
 
   async commit(): Promise<void> {
-    if (this.#blocks.length === 0) await this.#commitAtOnce();
+    if (this.#blocks.length === 0 && this.#tail === undefined) await this.#commitAtOnce();
     else await this.#commitBlob();
     this.#hasEnded = true;
     await this.#discard(this.#obsolete);
@@ -136,7 +150,7 @@ export class BlockWriter implements FileWriter {
     return this.close();
   }
 
-  /** All bytes are in memory. The hidden blob is taken away first: of several writers that went on with it, one succeeds. */
+  /** All bytes are in memory. The hidden blob, which is empty, is taken away first: of several writers that went on with it, one succeeds. */
   async #commitAtOnce(): Promise<void> {
     const { store, publisher } = this.#deps;
     const etag = this.#etag;
@@ -163,10 +177,11 @@ export class BlockWriter implements FileWriter {
 
   /** Makes the hidden blob of all blocks; after a failure, of those in front of it. @throws ConflictError */
   async #keep(): Promise<void> {
-    if (this.#bufferedBytes > 0 && this.#failure === undefined) await this.#startBlock();
+    if (this.#bufferedBytes > 0 && this.#failure === undefined) this.#startBlock();
     await Promise.allSettled(this.#underWay);
     if (this.#failure !== undefined) {
       this.#blocks.length = Math.min(this.#blocks.length, this.#failure.index);
+      if (this.#tail !== undefined && this.#blocks.length === this.#keptBlocks) this.#blocks.push(this.#tail);
       this.#bufferedBytes = 0;
       this.#size = this.#blocks.reduce((total, { sizeBytes }) => total + sizeBytes, 0);
     }
@@ -178,8 +193,9 @@ export class BlockWriter implements FileWriter {
       try {
         this.#etag = await store.commitBlocks(this.#name, ids, stamp, { conditions });
       } catch (error) {
-        if (!isConditionFailure(error) || !(await publisher.wasWritten(this.#name, stamp))) throw error;
-        this.#etag = (await store.find(this.#name))?.etag;
+        const own = isConditionFailure(error) ? await publisher.findWritten(this.#name, stamp) : undefined;
+        if (own === undefined) throw error;
+        this.#etag = own.etag;
       }
     });
     this.#isKept = true;
@@ -188,11 +204,19 @@ export class BlockWriter implements FileWriter {
   async #sendBlock(): Promise<void> {
     if (this.#failure !== undefined) throw toDriverError(this.#failure.error, this.#path);
     while (this.#underWay.size >= blocksAtOnce) await Promise.race(this.#underWay);
-    await this.#startBlock();
+    this.#startBlock();
+  }
+
+  /** @throws StorageInternalError in front of bytes that would need a block too many; what was taken can still be kept */
+  #requireRoom(): void {
+    const { maxBlocks: limit = maxBlocks, chunkBytes } = this.#deps;
+    if (this.#blocks.length < limit) return;
+    const what = `the ${limit} blocks that a blob may have are full (${this.#size} bytes, by a "chunksize" of ${chunkBytes}); raise it, or append in larger parts`;
+    throw new StorageInternalError(driverName, this.#path, what);
   }
 
   /** Begins to send what is in the buffer; the next bytes go to another one. */
-  async #startBlock(): Promise<void> {
+  #startBlock(): void {
     const bytes = this.#buffer.subarray(0, this.#bufferedBytes);
     const index = this.#blocks.length;
     const id = blockId(index);

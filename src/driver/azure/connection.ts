@@ -1,6 +1,7 @@
 import { Agent } from 'node:https';
 import type {
   BlobSASPermissions,
+  BlobServiceClient,
   ContainerClient,
   HttpAuthorization,
   Pipeline,
@@ -20,6 +21,8 @@ interface TokenSource {
 /** How the driver signs in to a container, and what follows from that for URLs that others read from. */
 export interface AzureConnection {
   readonly container: ContainerClient;
+  /** The same container, without retries. */
+  readonly containerOnce: ContainerClient;
   /** A URL that reads one blob for a time, without further signing in; `undefined` when these credentials cannot make one. */
   readonly signUrl: ((name: string, lifeMs: number) => Promise<string>) | undefined;
   /** What the service itself copies a blob from. */
@@ -35,8 +38,8 @@ export interface CopySource {
 /** Long enough for the copy of the largest blob; the URL is seen by the service only. */
 const copyUrlLifeMs = 24 * 60 * 60 * 1000;
 
-/** Clocks of the client and of the service may differ by this much. */
-const clockSkewMs = 5 * 60_000;
+/** Clocks of the client and of the service may differ by this much; the service refuses requests by key beyond it. */
+const clockSkewMs = 15 * 60_000;
 
 /** How long a key for signing URLs is asked for; the service gives a week at most. */
 const delegationKeyLifeMs = 24 * 60 * 60 * 1000;
@@ -47,25 +50,17 @@ const storageScope = 'https://storage.azure.com/.default';
 /** Loads the SDK and makes the clients; no request is sent. */
 export async function connect(settings: AzureParameters): Promise<AzureConnection> {
   const sdk = await import('@azure/storage-blob');
-  const { connectionstring, accountkey, sastoken, container } = settings;
-  const options = pipelineOptions(sdk, settings);
+  const { connectionstring, accountkey, sastoken } = settings;
   if (connectionstring !== undefined) {
-    const client = sdk.BlobServiceClient.fromConnectionString(connectionstring, options);
-    const { credential } = client;
-    if (credential instanceof sdk.StorageSharedKeyCredential) {
-      return withKey(sdk, settings, client.url, credential);
-    }
-    return withSas(client.getContainerClient(container));
+    const { url, credential } = sdk.BlobServiceClient.fromConnectionString(connectionstring);
+    if (credential instanceof sdk.StorageSharedKeyCredential) return withKey(sdk, settings, url, credential);
+    return withSas(sdk, settings, url);
   }
   if (accountkey !== undefined) {
     const credential = new sdk.StorageSharedKeyCredential(settings.accountname ?? '', accountkey);
     return withKey(sdk, settings, serviceUrlOf(settings), credential);
   }
-  if (sastoken !== undefined) {
-    const url = `${serviceUrlOf(settings)}?${sastoken.replace(/^\?/, '')}`;
-    const pipeline = makePipeline(sdk, settings, new sdk.AnonymousCredential());
-    return withSas(new sdk.BlobServiceClient(url, pipeline).getContainerClient(container));
-  }
+  if (sastoken !== undefined) return withSas(sdk, settings, `${serviceUrlOf(settings)}?${sastoken.replace(/^\?/, '')}`);
   return withToken(sdk, settings, await tokenSource(settings));
 }
 
@@ -75,22 +70,23 @@ function withKey(
   url: string,
   credential: StorageSharedKeyCredential,
 ): AzureConnection {
-  const service = new sdk.BlobServiceClient(url, makePipeline(sdk, settings, credential));
-  const container = service.getContainerClient(settings.container);
+  const clients = clientsOf(sdk, settings, url, credential);
   const signUrl = (name: string, lifeMs: number) =>
-    container.getBlobClient(name).generateSasUrl(readOnly(sdk, lifeMs, url));
-  return { container, signUrl, copySource: async (name) => ({ url: await signUrl(name, copyUrlLifeMs) }) };
+    clients.container.getBlobClient(name).generateSasUrl(readOnly(sdk, lifeMs, url));
+  return { ...clients, signUrl, copySource: async (name) => ({ url: await signUrl(name, copyUrlLifeMs) }) };
 }
 
 /** The client's own signature is wider than one blob, so it is never given away; the service itself may have it. */
-function withSas(container: ContainerClient): AzureConnection {
-  return { container, signUrl: undefined, copySource: async (name) => ({ url: container.getBlobClient(name).url }) };
+function withSas(sdk: Sdk, settings: AzureParameters, url: string): AzureConnection {
+  const clients = clientsOf(sdk, settings, url, new sdk.AnonymousCredential());
+  const copySource = async (name: string) => ({ url: clients.container.getBlobClient(name).url });
+  return { ...clients, signUrl: undefined, copySource };
 }
 
 function withToken(sdk: Sdk, settings: AzureParameters, token: TokenSource): AzureConnection {
   const url = serviceUrlOf(settings);
-  const service = new sdk.BlobServiceClient(url, makePipeline(sdk, settings, token));
-  const container = service.getContainerClient(settings.container);
+  const clients = clientsOf(sdk, settings, url, token);
+  const { service, container } = clients;
   let key: { readonly value: Promise<UserDelegationKey>; readonly untilMs: number } | undefined;
   const signUrl = async (name: string, lifeMs: number) => {
     const nowMs = Date.now();
@@ -113,7 +109,23 @@ function withToken(sdk: Sdk, settings: AzureParameters, token: TokenSource): Azu
       ? { url: blobUrl }
       : { url: blobUrl, authorization: { scheme: 'Bearer', value: answer.token } };
   };
-  return { container, signUrl, copySource };
+  return { ...clients, signUrl, copySource };
+}
+
+/** Clients of one service; all of them go the same way. */
+function clientsOf(
+  sdk: Sdk,
+  settings: AzureParameters,
+  url: string,
+  credential: Parameters<Sdk['newPipeline']>[0],
+): { service: BlobServiceClient; container: ContainerClient; containerOnce: ContainerClient } {
+  const open = (maxTries: number) => new sdk.BlobServiceClient(url, makePipeline(sdk, settings, credential, maxTries));
+  const service = open(settings.max_retries + 1);
+  return {
+    service,
+    container: service.getContainerClient(settings.container),
+    containerOnce: open(1).getContainerClient(settings.container),
+  };
 }
 
 async function tokenSource({ credentials }: AzureParameters): Promise<TokenSource> {
@@ -137,8 +149,21 @@ function readOnly(
   };
 }
 
-function makePipeline(sdk: Sdk, settings: AzureParameters, credential: Parameters<Sdk['newPipeline']>[0]): Pipeline {
-  const pipeline = sdk.newPipeline(credential, pipelineOptions(sdk, settings));
+function makePipeline(
+  sdk: Sdk,
+  settings: AzureParameters,
+  credential: Parameters<Sdk['newPipeline']>[0],
+  maxTries: number,
+): Pipeline {
+  const retryDelayInMs = retryDelayMsOf(settings);
+  const pipeline = sdk.newPipeline(credential, {
+    retryOptions: {
+      retryPolicyType: sdk.StorageRetryPolicyType.EXPONENTIAL,
+      maxTries,
+      retryDelayInMs,
+      maxRetryDelayInMs: Math.max(retryDelayInMs, maxRetryDelayMs),
+    },
+  });
   if (settings.skipverify) {
     const agent = new Agent({ keepAlive: true, rejectUnauthorized: false });
     pipeline.factories.push({
@@ -151,16 +176,4 @@ function makePipeline(sdk: Sdk, settings: AzureParameters, credential: Parameter
     });
   }
   return pipeline;
-}
-
-function pipelineOptions(sdk: Sdk, settings: AzureParameters) {
-  const retryDelayInMs = retryDelayMsOf(settings);
-  return {
-    retryOptions: {
-      retryPolicyType: sdk.StorageRetryPolicyType.EXPONENTIAL,
-      maxTries: settings.max_retries + 1,
-      retryDelayInMs,
-      maxRetryDelayInMs: Math.max(retryDelayInMs, maxRetryDelayMs),
-    },
-  };
 }

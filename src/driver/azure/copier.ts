@@ -1,14 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { answerOf } from './azure-errors.ts';
-import {
-  type BlobFacts,
-  type BlobStore,
-  metadataOf,
-  transferTimeoutMs,
-  type WriteStamp,
-  within,
-} from './blob-store.ts';
+import { StorageUnavailableError } from '../errors.ts';
+import { answerOf, isConditionFailure, isMissing } from './azure-errors.ts';
+import type { BlobFacts, BlobStore, WriteStamp } from './blob-store.ts';
 import type { AzureConnection, CopySource } from './connection.ts';
+import { driverName } from './parameters.ts';
 
 /** The largest blob that Copy Blob From URL takes. */
 const maxSingleCopyBytes = 256 * 1024 * 1024;
@@ -19,8 +14,11 @@ const maxBlocks = 50_000;
 
 const blocksAtOnce = 4;
 
-/** Another commit to the same name throws away blocks that are on their way; then the copy begins again. */
-const maxTries = 3;
+/**
+ * Another commit to the same name throws away blocks that are on their way; then the copy begins again. Each time somebody has
+ * succeeded, so as many as this may copy to one name at once.
+ */
+const maxTries = 20;
 
 /** Copies blobs within the container, by the service itself. The target changes in one step, when all has been copied. */
 export class BlobCopier {
@@ -57,18 +55,11 @@ export class BlobCopier {
     }
   }
 
-  async #copyAtOnce(job: CopyJob, from: CopySource): Promise<string> {
+  async #copyAtOnce({ source, facts, target, stamp, signal }: CopyJob, from: CopySource): Promise<string> {
     try {
-      const { etag } = await this.#store.container.getBlobClient(job.target).syncCopyFromURL(from.url, {
-        abortSignal: within(transferTimeoutMs, job.signal),
-        metadata: metadataOf(job.stamp),
-        sourceConditions: { ifMatch: job.facts.etag },
-        ...authorize(from),
-      });
-      return etag ?? '';
+      return await this.#store.copy(target, from, { ifMatch: facts.etag, stamp, signal });
     } catch (error) {
-      const status = answerOf(error)?.status;
-      if (status === 412 || status === 404) throw new SourceChangedError(job.source, { cause: error });
+      if (isConditionFailure(error) || isMissing(error)) throw new SourceChangedError(source, { cause: error });
       throw error;
     }
   }
@@ -83,7 +74,11 @@ export class BlobCopier {
         const options = { contentType: job.facts.contentType, signal: job.signal };
         return await this.#store.commitBlocks(job.target, ids, job.stamp, options);
       } catch (error) {
-        if (answerOf(error)?.code !== 'InvalidBlockList' || attempt === maxTries) throw error;
+        if (answerOf(error)?.code !== 'InvalidBlockList') throw error;
+        if (attempt === maxTries) {
+          const what = `others have replaced it ${maxTries} times while a copy to it was under way`;
+          throw new StorageUnavailableError(driverName, job.path, what, { cause: error });
+        }
       }
     }
   }
@@ -94,21 +89,21 @@ export class BlobCopier {
     const ids = Array.from({ length: Math.ceil(sizeBytes / blockBytes) }, (_, index) => blockId(index));
     const failed = new AbortController();
     const ending = AbortSignal.any([failed.signal, ...(job.signal === undefined ? [] : [job.signal])]);
-    const client = this.#store.container.getBlockBlobClient(job.target);
     const next = ids.entries();
     const work = async () => {
       for (const [index, id] of next) {
         const offset = index * blockBytes;
-        await client.stageBlockFromURL(id, from.url, offset, Math.min(blockBytes, sizeBytes - offset), {
-          abortSignal: within(transferTimeoutMs, ending),
-          ...authorize(from),
-        });
+        const length = Math.min(blockBytes, sizeBytes - offset);
+        await this.#store.stageCopy(job.target, id, { from, offset, length }, ending);
       }
     };
+    const workers = Array.from({ length: blocksAtOnce }, work);
     try {
-      await Promise.all(Array.from({ length: blocksAtOnce }, work));
+      await Promise.all(workers);
     } catch (error) {
       failed.abort(error);
+      // Whoever hears of the error may count on it that nothing is sent any more.
+      await Promise.allSettled(workers);
       throw error;
     }
     return ids;
@@ -120,7 +115,9 @@ export interface CopyJob {
   /** Name of the blob to be copied. */
   readonly source: string;
   readonly facts: BlobFacts;
+  /** Name of the copy, and its path. */
   readonly target: string;
+  readonly path: string;
   readonly stamp: WriteStamp;
   readonly signal?: AbortSignal | undefined;
 }
@@ -130,10 +127,6 @@ export class SourceChangedError extends Error {
   constructor(name: string, options?: ErrorOptions) {
     super(`the blob ${name} has changed or gone while it was copied`, options);
   }
-}
-
-function authorize({ authorization }: CopySource) {
-  return authorization === undefined ? {} : { sourceAuthorization: authorization };
 }
 
 /** A new name for a block; all names of a blob must be of the same length. */

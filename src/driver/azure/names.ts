@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { InvalidPathError } from '../errors.ts';
-import { parentOf } from '../paths.ts';
+import { findPathFault, parentOf } from '../paths.ts';
 import { driverName } from './parameters.ts';
 
 /** The service's limit for the name of a blob, in characters. */
@@ -46,9 +46,10 @@ export class BlobNames {
     return directory === '/' ? this.#root : `${this.#root}${directory.slice(1)}/`;
   }
 
-  /** The path of an object, or of a directory for a name that ends in a slash. */
-  toPath(name: string): string {
-    return `/${name.slice(this.#root.length).replace(/\/$/, '')}`;
+  /** The path of an object; `undefined` for a name that is no path, those of unfinished bytes among them. */
+  findPath(name: string): string | undefined {
+    const path = `/${name.slice(this.#root.length)}`;
+    return findPathFault(path) === undefined ? path : undefined;
   }
 
   /** A new name for unfinished bytes; of two, that which is made later sorts last. */
@@ -81,9 +82,9 @@ export class BlobNames {
     return `${this.#root}~${anchor.slice(1)}/~~`;
   }
 
-  /** Whether a name is one of unfinished bytes. */
-  isHidden(name: string): boolean {
-    return name.startsWith(`${this.#root}~`);
+  /** What the names of unfinished bytes begin with, and no others: they are behind all names of objects. */
+  get hiddenPrefix(): string {
+    return `${this.#root}~`;
   }
 
   get #anchorLength(): number {

@@ -33,7 +33,7 @@ export class Places {
   async hasBelow(path: string, signal?: AbortSignal): Promise<boolean> {
     for await (const { name } of this.#store.list({ prefix: this.#names.below(path), pageSize: 1 }, signal)) {
       // Bytes that nobody may see are below the root, behind everything else.
-      return !this.#names.isHidden(name);
+      return !name.startsWith(this.#names.hiddenPrefix);
     }
     return false;
   }

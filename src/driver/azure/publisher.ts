@@ -31,9 +31,8 @@ export class Publisher {
   async put(path: string, content: Uint8Array, signal?: AbortSignal): Promise<void> {
     const existing = await this.#places.requireFree(path, signal);
     const name = this.#names.ofObject(path);
-    await this.#overOtherTypes(name, existing, signal, () =>
-      this.#store.put(name, content, stampAfter(existing), { signal }),
-    );
+    const stamp = stampAfter(existing);
+    await this.#overOtherTypes(name, existing, signal, () => this.#store.put(name, content, stamp, { signal }));
   }
 
   /** Puts a whole object where the condition holds. @throws PreconditionFailedError and those of {@link put} */
@@ -46,13 +45,15 @@ export class Publisher {
     const stamp = stampAfter(existing);
     const conditions: BlobRequestConditions =
       'ifAbsent' in condition ? { ifNoneMatch: '*' } : { ifMatch: condition.ifMatch };
+    // Of another type, it is deleted while it is what was expected; then nothing may be there.
+    const behindDeletion = { ifNoneMatch: '*' };
     try {
-      await this.#overOtherTypes(name, existing, signal, () =>
-        this.#store.put(name, content, stamp, { conditions, signal }),
+      await this.#overOtherTypes(name, existing, signal, (isDeleted) =>
+        this.#store.put(name, content, stamp, { conditions: isDeleted ? behindDeletion : conditions, signal }),
       );
     } catch (error) {
       if (!isConditionFailure(error)) throw error;
-      if (await this.wasWritten(name, stamp, signal)) return;
+      if ((await this.findWritten(name, stamp, signal)) !== undefined) return;
       throw new PreconditionFailedError(driverName, path, condition, { cause: error });
     }
   }
@@ -68,18 +69,18 @@ export class Publisher {
   ): Promise<{ readonly etag: string; readonly replaced: BlobFacts | undefined }> {
     const replaced = await this.#places.requireFree(path, signal);
     const target = this.#names.ofObject(path);
-    const job = { ...source, target, stamp: stampAfter(replaced), signal };
+    const job = { ...source, target, path, stamp: stampAfter(replaced), signal };
     const etag = await this.#overOtherTypes(target, replaced, signal, () => this.#copier.copy(job));
     return { etag, replaced };
   }
 
   /**
-   * Whether a blob is that of this write. A request that was sent again, because its first answer was lost, finds its own
-   * blob, and its condition then fails.
+   * The blob when it is that of this write. A request that was sent again, because its first answer was lost, finds its own blob,
+   * and its condition then fails.
    */
-  async wasWritten(name: string, { writeId }: WriteStamp, signal?: AbortSignal): Promise<boolean> {
+  async findWritten(name: string, { writeId }: WriteStamp, signal?: AbortSignal): Promise<BlobFacts | undefined> {
     const found = await this.#store.find(name, signal);
-    return found !== undefined && writeIdOf(found) === writeId;
+    return found !== undefined && writeIdOf(found) === writeId ? found : undefined;
   }
 
   /**
@@ -90,14 +91,14 @@ export class Publisher {
     name: string,
     existing: BlobFacts | undefined,
     signal: AbortSignal | undefined,
-    write: () => Promise<T>,
+    write: (isDeleted: boolean) => Promise<T>,
   ): Promise<T> {
     try {
-      return await write();
+      return await write(false);
     } catch (error) {
       if (existing === undefined || !isOtherBlobType(error)) throw error;
       await this.#store.delete(name, { signal, ifMatch: existing.etag });
-      return write();
+      return write(true);
     }
   }
 }

@@ -50,7 +50,7 @@ export class UnfinishedBlobs {
   }
 }
 
-/** Deletes what is listed, several at once. @returns whether anything was there */
+/** Deletes what is listed, several at once; when it fails, nothing is deleted any more. @returns whether anything was there */
 export async function deleteAll<Entry extends { readonly name: string }>(
   store: BlobStore,
   entries: AsyncIterable<Entry>,
@@ -58,13 +58,22 @@ export async function deleteAll<Entry extends { readonly name: string }>(
   isWanted: (entry: Entry) => boolean = () => true,
 ): Promise<boolean> {
   let found = false;
+  let hasFailed = false;
   const iterator = entries[Symbol.asyncIterator]();
   // One listing for all: an async generator queues calls of `next`.
   const work = async () => {
-    for (let step = await iterator.next(); !step.done; step = await iterator.next()) {
+    for (let step = await iterator.next(); !step.done && !hasFailed; step = await iterator.next()) {
       if (isWanted(step.value) && (await store.delete(step.value.name, { signal }))) found = true;
     }
   };
-  await Promise.all(Array.from({ length: deletesAtOnce }, work));
+  const workers = Array.from({ length: deletesAtOnce }, work);
+  try {
+    await Promise.all(workers);
+  } catch (error) {
+    // Whoever hears of it may write there again.
+    hasFailed = true;
+    await Promise.allSettled(workers);
+    throw error;
+  }
   return found;
 }

@@ -12,18 +12,40 @@ export type ListBelow<Entry> = (prefix: string) => AsyncIterable<Entry>;
 const behindSlash = '0';
 
 /**
+ * The directories whose keys come behind a key although in the order of {@link comparePaths} they come before it, if they exist:
+ * for `p/a-b.c/d` behind `p/` these are `p/a/` and `p/a-b/`. In the order in which they come; each ends with its slash.
+ *
+ * @param from how many characters at the start of the key do not count
+ */
+export function earlierDirectories(key: string, from: number): string[] {
+  const directories: string[] = [];
+  for (let index = from + 1; index < key.length; index++) {
+    const isBeforeSlash = key[index] === '-' || key[index] === '.';
+    // A name cannot be empty, so nothing is below what is in front of one that begins so.
+    if (isBeforeSlash && key[index - 1] !== '/') directories.push(`${key.slice(0, index)}/`);
+  }
+  return directories;
+}
+
+/**
  * Brings the keys of an object store into the order of {@link comparePaths}.
  *
  * A store sorts whole keys by their bytes, so `a-b` and `a.b` come before `a/b`, because `-` and `.` are before the slash.
  * In the order of paths `a/b` comes first. A key with such a character is held back until the listing has passed all keys
  * that begin with what is in front of the character and a slash; that is soon, as a rule. When more than `maxHeld` would be
- * held, those that come first are asked for by `below`, and passed over when the listing gets to them.
+ * held, those that come first are asked for by `below`, and passed over when the listing gets to them; `onAhead` hears of what
+ * they begin with, so that the listing can leave them out.
  *
  * @param from how many characters at the start of each key do not count, because all of them share it
  */
 export async function* inPathOrder<Entry extends Keyed>(
   entries: AsyncIterable<Entry>,
-  options: { readonly from: number; readonly below: ListBelow<Entry>; readonly maxHeld: number },
+  options: {
+    readonly from: number;
+    readonly below: ListBelow<Entry>;
+    readonly maxHeld: number;
+    readonly onAhead?: (prefix: string) => void;
+  },
 ): AsyncIterable<Entry> {
   const order = new KeyOrder<Entry>(options.from);
   for await (const entry of entries) {
@@ -31,8 +53,9 @@ export async function* inPathOrder<Entry extends Keyed>(
     while (order.heldCount > options.maxHeld) {
       const front = order.heldFront();
       if (front === undefined) break;
-      yield* options.below(`${front}/`);
-      yield* order.passAhead(`${front}/`);
+      yield* options.below(front);
+      options.onAhead?.(front);
+      yield* order.passAhead(front);
     }
   }
   yield* order.releaseAll();
@@ -72,7 +95,7 @@ class KeyOrder<Entry extends Keyed> {
         yield entry;
         return;
       }
-      this.#heldUntil = front + behindSlash;
+      this.#heldUntil = front.slice(0, -1) + behindSlash;
     }
     this.#held.push(entry);
   }
@@ -96,15 +119,8 @@ class KeyOrder<Entry extends Keyed> {
     yield* held;
   }
 
-  /** What is in front of the first `-` or `.` of a key behind which something smaller may still come. */
+  /** The first directory that may come before a key and behind it in the listing. */
   #frontOf(name: string): string | undefined {
-    for (let index = this.#from + 1; index < name.length; index++) {
-      const character = name[index];
-      // A name cannot be empty, so nothing is below what is in front of one that begins so.
-      if ((character !== '-' && character !== '.') || name[index - 1] === '/') continue;
-      const front = name.slice(0, index);
-      if (!this.#ahead.includes(`${front}/`)) return front;
-    }
-    return undefined;
+    return earlierDirectories(name, this.#from).find((directory) => !this.#ahead.includes(directory));
   }
 }

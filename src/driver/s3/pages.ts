@@ -28,7 +28,7 @@ export interface PageQuery {
   readonly startAfter?: string | undefined;
   readonly token?: string | undefined;
   readonly delimiter?: '/';
-  readonly maxKeys?: number;
+  readonly maxKeys?: number | undefined;
 }
 
 /** Asks for one page of keys. @throws StorageInternalError for a store whose pages do not advance, instead of asking for ever */

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { S3 } from '@aws-sdk/client-s3';
 import { type Clock, KeyedMutex, systemClock } from '../../core/index.ts';
 import { ConflictError, PathNotFoundError } from '../errors.ts';
+import { listChildren, Removals, walkObjects } from '../object-store/index.ts';
 import type { DriverParameters } from '../parameters.ts';
 import type {
   CallContext,
@@ -14,10 +15,10 @@ import type {
   StorageDriver,
   WalkOptions,
 } from '../storage-driver.ts';
-import { type ListingDeps, listChildren } from './children.ts';
 import { openClient, openPresigner, type Presign } from './client.ts';
 import { type DeletionDeps, deleteObject, deleteTree } from './deleting.ts';
 import { driverName } from './errors.ts';
+import { type KeySourceDeps, keySourceOf } from './key-source.ts';
 import { KeySpace } from './keys.ts';
 import { ObjectCopies } from './moving.ts';
 import { MultipartUploads } from './multipart.ts';
@@ -31,7 +32,6 @@ import { type RequestScope, S3Requests } from './requests.ts';
 import { S3FileWriter, type WriterDeps } from './s3-writer.ts';
 import { modTimeOf, revisionOf, WriteStamps } from './stamp.ts';
 import { UnfinishedUploads } from './unfinished-uploads.ts';
-import { Walks } from './walking.ts';
 
 /**
  * Opens the s3 driver, and asks the bucket for one key, so that wrong settings show now and not with the first push.
@@ -69,9 +69,9 @@ class S3Driver implements StorageDriver {
   readonly #copies: ObjectCopies;
   readonly #unfinished: UnfinishedUploads;
   readonly #writerDeps: WriterDeps;
-  readonly #listing: ListingDeps;
+  readonly #listing: KeySourceDeps;
   readonly #deletion: DeletionDeps;
-  readonly #walks = new Walks();
+  readonly #removals = new Removals();
   readonly #moves = new KeyedMutex();
   readonly #appending = new Set<string>();
 
@@ -161,7 +161,7 @@ class S3Driver implements StorageDriver {
   }
 
   list(path: string, page: ListPage = {}, context?: CallContext): AsyncIterable<string> {
-    return listChildren(this.#listing, path, page, scopeOf(path, context));
+    return listChildren(keySourceOf(this.#listing, scopeOf(path, context)), path, page);
   }
 
   /** One at a time for each source: S3 does not say whether a deletion has found anything. */
@@ -174,7 +174,7 @@ class S3Driver implements StorageDriver {
       await deleteTree(this.#deletion, path, scopeOf(path, context));
     } finally {
       this.#lookup.deleted(path);
-      this.#walks.deleted(path);
+      this.#removals.note(path);
     }
   }
 
@@ -184,7 +184,8 @@ class S3Driver implements StorageDriver {
   }
 
   walk(path: string, options: WalkOptions = {}, context?: CallContext): AsyncIterable<FileInfo> {
-    return this.#walks.walk(this.#listing, path, options, scopeOf(path, context));
+    const source = keySourceOf(this.#listing, scopeOf(path, context));
+    return this.#removals.during((removals) => walkObjects(source, path, { ...options, removals }));
   }
 
   async close(): Promise<void> {
@@ -231,7 +232,7 @@ class S3Driver implements StorageDriver {
     }
     await deleteObject(this.#requests, this.#keys.keyToRead(source), sourceScope);
     this.#lookup.deleted(source);
-    this.#walks.deleted(source);
+    this.#removals.note(source);
   }
 }
 

@@ -3,6 +3,7 @@ import { ConfigError } from '../core/index.ts';
 import { AzureParametersSchema, createAzureDriver } from './azure/index.ts';
 import { validated } from './base.ts';
 import { createFilesystemDriver, FilesystemParametersSchema } from './filesystem/index.ts';
+import { createGcsDriver, GcsParametersSchema } from './gcs/index.ts';
 import { createInMemoryDriver, InMemoryParametersSchema } from './inmemory/index.ts';
 import { createIpcDriver, IpcParametersSchema } from './ipc/index.ts';
 import type { DriverParameters } from './parameters.ts';
@@ -67,6 +68,7 @@ export const knownDrivers: ReadonlyMap<string, KnownDriver> = new Map<string, Kn
   ['filesystem', { create: createFilesystemDriver, parameters: FilesystemParametersSchema }],
   ['s3', { create: createS3Driver, parameters: S3ParametersSchema }],
   ['azure', { create: createAzureDriver, parameters: AzureParametersSchema }],
+  ['gcs', { create: createGcsDriver, parameters: GcsParametersSchema }],
   ['ipc', { create: createIpcDriver, parameters: IpcParametersSchema }],
   ['inmemory', { create: createInMemoryDriver, parameters: InMemoryParametersSchema }],
 ]);

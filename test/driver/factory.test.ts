@@ -20,14 +20,14 @@ async function errorOf(result: Promise<unknown>): Promise<unknown> {
 
 describe('DriverFactory', () => {
   it('knows the drivers for ordinary storage by default', () => {
-    expect(defaultDriverFactory().names()).toEqual(['azure', 'filesystem', 'inmemory', 'ipc', 's3']);
+    expect(defaultDriverFactory().names()).toEqual(['azure', 'filesystem', 'gcs', 'inmemory', 'ipc', 's3']);
     expect(new DriverFactory().names()).toEqual([]);
   });
 
   it('names the known drivers when asked for another', async () => {
     const error = await errorOf(defaultDriverFactory().create('s33', {}));
     expect(error).toBeInstanceOf(ConfigError);
-    expect(String(error)).toContain('"s33" is not known; expected one of azure, filesystem, inmemory, ipc, s3');
+    expect(String(error)).toContain('"s33" is not known; expected one of azure, filesystem, gcs, inmemory, ipc, s3');
   });
 
   it('hands the parameters to the driver and wraps what it makes', async () => {

@@ -1,0 +1,2 @@
+export { createGcsDriver } from './gcs-driver.ts';
+export { GcsParametersSchema } from './parameters.ts';

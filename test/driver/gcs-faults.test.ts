@@ -35,6 +35,22 @@ describe('the gcs driver with faults', { timeout: 30_000 }, () => {
     expect((await driver.getContent('/a')).toString()).toBe('content');
   });
 
+  it('deletes nothing any more when a deletion has failed', async () => {
+    const { proxy, open } = await makeGcsScene();
+    const driver = await open();
+    for (let index = 0; index < 30; index++) await driver.putContent(`/d/${index}`, Buffer.from('x'));
+    proxy.failNext(
+      1,
+      { kind: 'answer', status: 503 },
+      ({ method, url }) => method === 'DELETE' && /%2F10$/.test(url ?? ''),
+    );
+    await expect(driver.delete('/d')).rejects.toBeInstanceOf(StorageUnavailableError);
+    const left = (await all(driver.list('/d'))).length;
+    expect(left).toBeGreaterThan(1);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect((await all(driver.list('/d'))).length).toBe(left);
+  });
+
   it('goes on over 503 and lost answers in the middle of an upload', async () => {
     const { proxy, stub, open } = await makeGcsScene();
     const driver = await open();

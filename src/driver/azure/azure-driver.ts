@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { PathNotFoundError } from '../errors.ts';
-import { type KeySource, listChildren, Removals, walkObjects } from '../object-store/index.ts';
+import { deleteAll, type KeySource, listChildren, Removals, walkObjects } from '../object-store/index.ts';
 import type { DriverParameters } from '../parameters.ts';
 import type {
   CallContext,
@@ -26,7 +26,7 @@ import { connectOrExplain, toOpeningError } from './opening.ts';
 import { type AzureParameters, driverName, readAzureParameters } from './parameters.ts';
 import { Places } from './places.ts';
 import { Publisher } from './publisher.ts';
-import { deleteAll, UnfinishedBlobs } from './unfinished-blobs.ts';
+import { UnfinishedBlobs } from './unfinished-blobs.ts';
 import { Writers } from './writers.ts';
 
 /** As in distribution. */
@@ -173,11 +173,8 @@ class AzureDriver implements StorageDriver {
       // First what no listing shows: whoever is killed in between leaves something that can be found and deleted again.
       const wasUnfinished = await this.#unfinished.removeWithin(path, signal);
       const wasObject = await this.#store.delete(this.#names.ofObject(path), { signal });
-      const wasDirectory = await deleteAll(
-        this.#store,
-        this.#store.list({ prefix: this.#names.below(path) }, signal),
-        signal,
-      );
+      const below = this.#store.list({ prefix: this.#names.below(path) }, signal);
+      const wasDirectory = await deleteAll(below, ({ name }) => this.#store.delete(name, { signal }));
       if (!wasUnfinished && !wasObject && !wasDirectory) throw new PathNotFoundError(driverName, path);
       this.#removals.note(path);
     });

@@ -1,9 +1,9 @@
 import { Readable } from 'node:stream';
 import { PathNotFoundError } from '../errors.ts';
+import { ResumedStream } from '../object-store/index.ts';
 import type { ReadRange } from '../storage-driver.ts';
-import { answerOf, isMissing } from './azure-errors.ts';
+import { answerOf, isMissing, toDriverError } from './azure-errors.ts';
 import { type BlobStore, isReadable } from './blob-store.ts';
-import { BlobStream } from './blob-stream.ts';
 import type { BlobNames } from './names.ts';
 import { driverName } from './parameters.ts';
 import type { Places } from './places.ts';
@@ -78,8 +78,10 @@ export class BlobReads {
     }
     const lengthBytes = answer.contentLength ?? 0;
     const again = { signal: ending, ifMatch: answer.etag ?? '' };
-    return new BlobStream({
+    // The SDK's own stream does not go on after a connection that was reset, and waits for ever.
+    return new ResumedStream({
       source: body,
+      driverName,
       path,
       lengthBytes,
       stallMs: this.#stallMs,
@@ -89,6 +91,7 @@ export class BlobReads {
         return (await this.#store.open(name, rest, again)).readableStreamBody as Readable;
       },
       release: () => controller.abort(),
+      explain: (error) => toDriverError(error, path),
     });
   }
 }

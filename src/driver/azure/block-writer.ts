@@ -1,3 +1,4 @@
+import { countShortLivedBytes } from '../../core/index.ts';
 import { ConflictError, StorageInternalError } from '../errors.ts';
 import type { FileWriter } from '../storage-driver.ts';
 import { answerOf, isConditionFailure, isMissing, toDriverError } from './azure-errors.ts';
@@ -228,7 +229,10 @@ export class BlockWriter implements FileWriter {
       .catch((error: unknown) => {
         if (this.#failure === undefined || this.#failure.index > index) this.#failure = { index, error };
       })
-      .finally(() => this.#underWay.delete(sending));
+      .finally(() => {
+        this.#underWay.delete(sending);
+        countShortLivedBytes(bytes.length);
+      });
     this.#underWay.add(sending);
   }
 
@@ -238,7 +242,9 @@ export class BlockWriter implements FileWriter {
 
   #makeRoom(bytes: number): void {
     if (bytes <= this.#buffer.length) return;
-    const length = Math.min(this.#blockBytes(), Math.max(bytes, 2 * this.#buffer.length, firstBufferBytes));
+    // A block behind another gets its memory at once: growing step by step leaves as much again for the collector.
+    const first = this.#blocks.length === 0 ? firstBufferBytes : this.#blockBytes();
+    const length = Math.min(this.#blockBytes(), Math.max(bytes, 2 * this.#buffer.length, first));
     const larger = Buffer.allocUnsafeSlow(Math.max(length, bytes));
     this.#buffer.copy(larger, 0, 0, this.#bufferedBytes);
     this.#buffer = larger;

@@ -1,3 +1,4 @@
+import { deleteAll } from '../object-store/index.ts';
 import { isWithin } from '../paths.ts';
 import { type BlobStore, type BlockFacts, sessionPathOf } from './blob-store.ts';
 import type { BlobNames } from './names.ts';
@@ -8,8 +9,6 @@ export interface UnfinishedBlob {
   readonly blocks: readonly BlockFacts[];
   readonly etag: string;
 }
-
-const deletesAtOnce = 8;
 
 /**
  * Bytes that writers closed without commit: block blobs with hidden names, one for each writer that began anew. Blocks of a
@@ -41,39 +40,12 @@ export class UnfinishedBlobs {
     let found = false;
     for (const { prefix, isShared } of this.#names.sessionsWithin(path)) {
       const listed = this.#store.list({ prefix, withMetadata: isShared }, signal);
-      const removed = await deleteAll(this.#store, listed, signal, (entry) => {
-        return !isShared || isWithin(sessionPathOf(entry) ?? '/', path);
+      const removed = await deleteAll(listed, async (entry) => {
+        const isOurs = !isShared || isWithin(sessionPathOf(entry) ?? '/', path);
+        return isOurs && this.#store.delete(entry.name, { signal });
       });
       found ||= removed;
     }
     return found;
   }
-}
-
-/** Deletes what is listed, several at once; when it fails, nothing is deleted any more. @returns whether anything was there */
-export async function deleteAll<Entry extends { readonly name: string }>(
-  store: BlobStore,
-  entries: AsyncIterable<Entry>,
-  signal: AbortSignal | undefined,
-  isWanted: (entry: Entry) => boolean = () => true,
-): Promise<boolean> {
-  let found = false;
-  let hasFailed = false;
-  const iterator = entries[Symbol.asyncIterator]();
-  // One listing for all: an async generator queues calls of `next`.
-  const work = async () => {
-    for (let step = await iterator.next(); !step.done && !hasFailed; step = await iterator.next()) {
-      if (isWanted(step.value) && (await store.delete(step.value.name, { signal }))) found = true;
-    }
-  };
-  const workers = Array.from({ length: deletesAtOnce }, work);
-  try {
-    await Promise.all(workers);
-  } catch (error) {
-    // Whoever hears of it may write there again.
-    hasFailed = true;
-    await Promise.allSettled(workers);
-    throw error;
-  }
-  return found;
 }

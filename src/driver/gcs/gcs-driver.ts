@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 import { ConflictError, PathNotFoundError } from '../errors.ts';
-import { type KeySource, listChildren, Removals, walkObjects } from '../object-store/index.ts';
+import { deleteAll, type KeySource, listChildren, Removals, walkObjects } from '../object-store/index.ts';
 import type { DriverParameters } from '../parameters.ts';
 import type {
   CallContext,
@@ -26,7 +26,7 @@ import { Places } from './places.ts';
 import { Publisher } from './publisher.ts';
 import { Reads } from './reads.ts';
 import { GcsRequests } from './requests.ts';
-import { deleteAll, Unfinished } from './unfinished.ts';
+import { Unfinished } from './unfinished.ts';
 
 /** As in distribution. */
 const redirectLifeMs = 20 * 60_000;
@@ -157,7 +157,7 @@ class GcsDriver implements StorageDriver {
       const wasUnfinished = await this.#unfinished.removeWithin(path, signal);
       const wasObject = await this.#store.delete(this.#names.ofObject(path), { signal });
       const below = this.#store.list({ prefix: this.#names.below(path) }, signal);
-      const wasDirectory = await deleteAll(this.#store, below, signal);
+      const wasDirectory = await deleteAll(below, ({ name }) => this.#store.delete(name, { signal }));
       if (!wasUnfinished && !wasObject && !wasDirectory) throw new PathNotFoundError(driverName, path);
       this.#removals.note(path);
     });

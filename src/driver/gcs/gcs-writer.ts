@@ -213,7 +213,9 @@ export class GcsWriter implements FileWriter {
 
   #makeRoom(bytes: number): void {
     if (bytes <= this.#buffer.length) return;
-    const length = Math.min(this.#deps.chunkBytes, Math.max(bytes, 2 * this.#buffer.length, firstBufferBytes));
+    // A piece behind another gets its memory at once: growing step by step leaves as much again for the collector.
+    const first = this.#pieces === undefined ? firstBufferBytes : this.#deps.chunkBytes;
+    const length = Math.min(this.#deps.chunkBytes, Math.max(bytes, 2 * this.#buffer.length, first));
     const larger = Buffer.allocUnsafeSlow(length);
     this.#buffer.copy(larger, 0, 0, this.#bufferedBytes);
     this.#buffer = larger;

@@ -1,3 +1,4 @@
+import { countShortLivedBytes } from '../../core/index.ts';
 import { combineCrc32c } from './crc32c.ts';
 import type { SourceObject } from './object-facts.ts';
 import { maxComposed, type ObjectStore } from './object-store.ts';
@@ -49,7 +50,10 @@ export class Pieces {
       .catch((error: unknown) => {
         if (this.#failure === undefined || this.#failure.index > index) this.#failure = { index, error };
       })
-      .finally(() => this.#underWay.delete(sending));
+      .finally(() => {
+        this.#underWay.delete(sending);
+        countShortLivedBytes(bytes.length);
+      });
     this.#underWay.add(sending);
   }
 

@@ -1,17 +1,20 @@
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { PathNotFoundError, StorageInternalError, StorageUnavailableError } from '../errors.ts';
+import { ResumedStream } from '../object-store/index.ts';
 import type { ReadRange } from '../storage-driver.ts';
 import { crc32c, formatCrc32c } from './crc32c.ts';
-import { isMissing, statusOf } from './errors.ts';
+import { isMissing, statusOf, toDriverError } from './errors.ts';
 import type { GcsNames } from './names.ts';
 import type { ObjectStore } from './object-store.ts';
-import { ObjectStream } from './object-stream.ts';
 import { driverName } from './parameters.ts';
 import { isUploadSession, type Places } from './places.ts';
 
 /** No object is longer; above it, an offset is past the end of any, and a range could not be computed exactly. */
 const maxObjectBytes = 2 ** 48;
+
+/** How long a body may stand still while somebody waits for it, before it is asked for again. */
+const stallMs = 60_000;
 
 /** Opens objects for reading. A reader stays with the generation that it has opened. */
 export class Reads {
@@ -71,7 +74,17 @@ export class Reads {
       };
       const release = () => controller.abort();
       return {
-        stream: new ObjectStream({ source: body, path, lengthBytes, resume, release }),
+        stream: new ResumedStream({
+          source: body,
+          driverName,
+          path,
+          lengthBytes,
+          stallMs,
+          signal,
+          resume,
+          release,
+          explain: (error) => toDriverError(error, path),
+        }),
         hash: [headers['x-goog-hash'] ?? ''].flat().join(),
       };
     } catch (error) {

@@ -1,7 +1,6 @@
 import { Readable } from 'node:stream';
+import { countShortLivedBytes } from '../../core/index.ts';
 import { StorageUnavailableError } from '../errors.ts';
-import { toDriverError } from './azure-errors.ts';
-import { driverName } from './parameters.ts';
 
 /** Breaks that a download goes on after, one close behind the other. */
 const maxResumes = 5;
@@ -12,10 +11,12 @@ const progressBytes = 16 * 1024 * 1024;
 /**
  * The bytes of a download. It ends when all of them have come. A connection that breaks in the middle, or stands still while
  * somebody waits, is made anew from where it broke, a few times; what then still fails is the driver's error. It never ends with
- * a byte missing. (The SDK's own stream does not go on after a connection that was reset, and waits for ever.)
+ * a byte missing.
  */
-export class BlobStream extends Readable {
+export class ResumedStream extends Readable {
+  readonly #driverName: string;
   readonly #path: string;
+  readonly #explain: (error: unknown) => unknown;
   readonly #stallMs: number;
   readonly #resume: (givenBytes: number) => Promise<Readable>;
   readonly #release: () => void;
@@ -29,20 +30,25 @@ export class BlobStream extends Readable {
 
   /**
    * `resume` opens the same bytes again, behind those that were given out already. `release` is called once, when the stream
-   * is over. When `signal` aborts, the stream ends in its reason.
+   * is over. When `signal` aborts, the stream ends in its reason. `explain` makes the driver's error of one that `resume` has
+   * thrown.
    */
   constructor(options: {
     readonly source: Readable;
+    readonly driverName: string;
     readonly path: string;
     readonly lengthBytes: number;
     readonly stallMs: number;
     readonly signal: AbortSignal | undefined;
     readonly resume: (givenBytes: number) => Promise<Readable>;
     readonly release: () => void;
+    readonly explain: (error: unknown) => unknown;
   }) {
     super();
     this.#source = options.source;
+    this.#driverName = options.driverName;
     this.#path = options.path;
+    this.#explain = options.explain;
     this.#missingBytes = options.lengthBytes;
     this.#stallMs = options.stallMs;
     this.#resume = options.resume;
@@ -90,6 +96,7 @@ export class BlobStream extends Readable {
   #take(source: Readable, chunk: Buffer): void {
     if (source !== this.#source || this.#isResuming || this.destroyed) return;
     this.#givenBytes += chunk.length;
+    countShortLivedBytes(chunk.length);
     this.#missingBytes -= chunk.length;
     clearTimeout(this.#timer);
     if (this.push(chunk)) this.#await();
@@ -122,7 +129,7 @@ export class BlobStream extends Readable {
     this.#source.destroy();
     this.#resume(this.#givenBytes).then(
       (source) => this.#goOn(source),
-      (failure: unknown) => this.destroy(asError(toDriverError(failure, this.#path))),
+      (failure: unknown) => this.destroy(asError(this.#explain(failure))),
     );
   }
 
@@ -142,7 +149,7 @@ export class BlobStream extends Readable {
     const total = this.#givenBytes + this.#missingBytes;
     const why = cause instanceof Error ? cause.message : 'the answer ended early';
     const what = `reading broke off ${this.#resumes + 1} times, the last time after ${this.#givenBytes} of ${total} bytes (${why})`;
-    return new StorageUnavailableError(driverName, this.#path, what, { cause });
+    return new StorageUnavailableError(this.#driverName, this.#path, what, { cause });
   }
 }
 

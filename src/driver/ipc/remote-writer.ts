@@ -8,16 +8,15 @@ import { readWriterState, type WriterState } from './protocol.ts';
 const SHORTEST_TOUCH_MS = 1000;
 
 /**
- * Bytes of small writes that are sent by one request. A request takes as long as 100 KiB or more on their way, so that writes of
- * 64 KiB go up to twice as fast together, and those of 4 KiB ten times; more than this would make little difference, and every
- * open writer may hold as much.
+ * Bytes that are sent by one request. A request takes as long as some 100 KiB on their way; every writer at work holds twice as
+ * much, since one part is on its way while the next is gathered.
  */
-const GATHERED_BYTES = 256 * 1024;
+const PART_BYTES = 1024 * 1024;
 
 /**
  * A writer in a driver program. The calls come in order, `OrderedWriter` sees to that. It is lost with the program; what was
- * written since it was opened is lost with it then, unless the driver keeps it all the same. Small writes are gathered here
- * before they are sent, so that a write that the program refuses may be told by the next call.
+ * written since it was opened is lost with it then, unless the driver keeps it all the same. Bytes are gathered here, and sent
+ * while the next are gathered, so that a write that the program refuses is told by a later call, `commit` or `close` at the latest.
  */
 export class RemoteWriter implements FileWriter {
   readonly #program: DriverProgram;
@@ -27,9 +26,15 @@ export class RemoteWriter implements FileWriter {
   readonly #touching: NodeJS.Timeout | undefined;
   /** Bytes that the program has. */
   #sentBytes: number;
-  /** Bytes that are still here, at the beginning of `#gathered`. */
-  #waitingBytes = 0;
-  #gathered: Buffer | undefined;
+  /** Those, and the ones that are here or on their way. */
+  #size: number;
+  /** Bytes on their way; resolves when the program has them. */
+  #sending: Promise<void> | undefined;
+  /** Where the next bytes are gathered, and how many there are. */
+  #part: Buffer | undefined;
+  #partBytes = 0;
+  /** The memory of the part before, once the program has that. */
+  #spare: Buffer | undefined;
   #revision: string | undefined;
   /** Whether the program has forgotten it, as it should after a commit or cancel. */
   #isOver = false;
@@ -46,12 +51,13 @@ export class RemoteWriter implements FileWriter {
     this.#path = options.path;
     this.#id = options.id;
     this.#sentBytes = options.state.size;
+    this.#size = options.state.size;
     this.#revision = options.state.revision;
     this.#touching = this.#touchOftenEnough();
   }
 
   get size(): number {
-    return this.#sentBytes + this.#waitingBytes;
+    return this.#size;
   }
 
   get revision(): string | undefined {
@@ -59,25 +65,31 @@ export class RemoteWriter implements FileWriter {
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    if (this.#waitingBytes + bytes.length > GATHERED_BYTES) await this.#sendGathered();
-    if (bytes.length > GATHERED_BYTES) {
-      await this.#append(bytes);
-      return;
+    for (let offset = 0; offset < bytes.length; ) {
+      // Not from the shared pool, which would be held whole.
+      this.#part ??= this.#spare ?? Buffer.allocUnsafeSlow(PART_BYTES);
+      this.#spare = undefined;
+      const taken = bytes.subarray(offset, offset + PART_BYTES - this.#partBytes);
+      this.#part.set(taken, this.#partBytes);
+      this.#partBytes += taken.length;
+      this.#size += taken.length;
+      offset += taken.length;
+      if (this.#partBytes === PART_BYTES) await this.#sendPart();
     }
-    // Copied: the caller may use theirs again. Not from the shared pool, which would be held whole.
-    this.#gathered ??= Buffer.allocUnsafeSlow(GATHERED_BYTES);
-    this.#gathered.set(bytes, this.#waitingBytes);
-    this.#waitingBytes += bytes.length;
   }
 
   async commit(): Promise<void> {
-    await this.#sendGathered();
+    await this.#flush();
     await this.#call({ method: 'POST', call: `writers/${this.#id}/commit` });
     this.#end();
   }
 
   async cancel(): Promise<void> {
-    this.#waitingBytes = 0;
+    this.#partBytes = 0;
+    // What became of them does not matter any more, but the next call must not overtake them.
+    await this.#sending?.catch(() => undefined);
+    this.#sending = undefined;
+    this.#size = 0;
     await this.#call({ method: 'DELETE', call: `writers/${this.#id}` });
     this.#end();
   }
@@ -86,7 +98,7 @@ export class RemoteWriter implements FileWriter {
     if (this.#isOver) return;
     this.#end();
     try {
-      await this.#sendGathered();
+      await this.#flush();
     } finally {
       await this.#call({ method: 'POST', call: `writers/${this.#id}/close` });
     }
@@ -96,18 +108,40 @@ export class RemoteWriter implements FileWriter {
     return this.close();
   }
 
-  async #sendGathered(): Promise<void> {
-    if (this.#gathered === undefined || this.#waitingBytes === 0) return;
+  /** Waits until the program has everything. @throws what it said to a part; the bytes from there on are given up */
+  async #flush(): Promise<void> {
+    if (this.#partBytes > 0) await this.#sendPart();
+    await this.#settle();
+  }
+
+  /** Sends what is gathered, behind what is on its way. @throws what became of that */
+  async #sendPart(): Promise<void> {
+    await this.#settle();
+    const memory = this.#part;
+    if (memory === undefined) return;
+    const bytes = this.#partBytes;
+    this.#part = undefined;
+    this.#partBytes = 0;
+    this.#sending = this.#append(memory.subarray(0, bytes)).then(() => {
+      this.#spare = memory;
+    });
+    // Whoever calls next is told.
+    this.#sending.catch(() => undefined);
+  }
+
+  async #settle(): Promise<void> {
     try {
-      await this.#append(this.#gathered.subarray(0, this.#waitingBytes));
+      await this.#sending;
     } catch (error) {
-      // How many of them have come is not known, and they must not be sent again.
-      this.#waitingBytes = 0;
+      // How many bytes have come is not known; they must not be sent again, and those behind have nothing to be behind of.
+      this.#partBytes = 0;
+      this.#size = this.#sentBytes;
       throw error;
+    } finally {
+      this.#sending = undefined;
     }
   }
 
-  /** Sends what comes next: all that is gathered, or bytes of the caller when nothing is. */
   async #append(bytes: Uint8Array): Promise<void> {
     await this.#call({
       method: 'PATCH',
@@ -130,8 +164,6 @@ export class RemoteWriter implements FileWriter {
         connection.json({ ...call, path }, readWriterState),
       );
       this.#sentBytes = state.size;
-      // No call but that with the gathered bytes is made while there are any.
-      this.#waitingBytes = 0;
       this.#revision = state.revision;
     } catch (error) {
       if (!(error instanceof WriterClosedError)) throw error;

@@ -24,10 +24,10 @@ async function readParameterFile(file: string): Promise<Record<string, unknown>>
   try {
     content = parse(await readFile(file, 'utf8'));
   } catch (error) {
-    const why = error instanceof Error ? error.message : String(error);
+    const why = error instanceof Error ? error.message.replaceAll(file, shown(file)) : String(error);
     throw new ConfigError(
-      `parameters "${file}" are neither key=value nor a YAML file: ${why}`,
-      { file },
+      `parameters "${shown(file)}" are neither key=value nor a YAML file: ${why}`,
+      { file: shown(file) },
       { cause: error },
     );
   }
@@ -36,4 +36,9 @@ async function readParameterFile(file: string): Promise<Record<string, unknown>>
   throw new ConfigError(`parameters "${file}": expected a table of parameters, got ${JSON.stringify(content)}`, {
     file,
   });
+}
+
+/** What is behind an equals sign may be a secret that was mistyped. */
+function shown(text: string): string {
+  return text.replace(/=.*/s, '=…');
 }

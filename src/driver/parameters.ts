@@ -54,7 +54,7 @@ function findMismatches(driverName: string, schema: TObject, filled: unknown): s
       continue;
     }
     for (const { message } of Value.Errors(property, value)) {
-      faults.push(`${place} ${message}, expected ${describe(property)}, got ${JSON.stringify(value)}`);
+      faults.push(`${place} ${message}, expected ${describe(property)}, got ${shown(key, value)}`);
     }
   }
   return faults;
@@ -63,4 +63,12 @@ function findMismatches(driverName: string, schema: TObject, filled: unknown): s
 function describe(property: TSchema): string {
   const { type, description } = property as { readonly type?: string; readonly description?: string };
   return [type, description && `(${description})`].filter(Boolean).join(' ');
+}
+
+/** Parameters whose values are secrets, or hold some, by their names; errors end up in logs. */
+const secretName = /(key|secret|token|password|string|credentials)$/;
+
+function shown(key: string, value: unknown): string {
+  if (!secretName.test(key)) return JSON.stringify(value);
+  return `a secret that is ${Array.isArray(value) ? 'a list' : `of type ${typeof value}`}`;
 }

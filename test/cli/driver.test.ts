@@ -46,11 +46,13 @@ describe('shoal driver', () => {
     [['driver', 'verify', 'filesystem'], 'parameter "rootdirectory" is missing'],
     [['driver', 'verify', 'filesystem', '--params', '/no/such.yaml'], 'are neither key=value nor a YAML file'],
     [['driver', 'verify', 'inmemory', '--params', 'maxbytes=no'], 'parameter "maxbytes"'],
+    [['driver', 'verify', 'azure', '--params', 'account key=hidden'], 'parameters "account key=…" are neither'],
     [['driver', 'verify', 'p2p', '--params', 'constructor=ro'], 'parameter "config" is missing'],
     [['driver', 'verify', 'p2p', '--params', 'constructor=ro', '--params', 'config=/no/such.yaml'], '/no/such.yaml'],
   ])('%j fails with "%s"', async (args, message) => {
     const shoal = startShoal(args);
     expect(await shoal.ended).toBe(1);
     expect(shoal.err()).toContain(message);
+    expect(shoal.err()).not.toContain('hidden');
   });
 });

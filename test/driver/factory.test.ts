@@ -59,6 +59,16 @@ describe('DriverFactory', () => {
     }
   });
 
+  it('shows no secret of a parameter that is wrong', async () => {
+    const factory = defaultDriverFactory();
+    const s3 = { bucket: 'b', region: 'r', accesskey: 'id', secretkey: 48151623 };
+    await expect(factory.create('s3', s3)).rejects.toThrow(/"secretkey" .*got a secret that is of type number/);
+    await expect(factory.create('s3', s3)).rejects.not.toThrow(/48151623/);
+    const azure = { container: 'c', serviceurl: 'no url?sig=hidden', sastoken: 'sig=hidden' };
+    await expect(factory.create('azure', azure)).rejects.toThrow('got "no url?…"');
+    await expect(factory.create('azure', azure)).rejects.not.toThrow(/hidden/);
+  });
+
   it('reports all faults of the parameters together', async () => {
     const error = await errorOf(
       defaultDriverFactory().create('filesystem', { maxconcurrency: 'many', rootdir: '/somewhere' }),

@@ -92,7 +92,8 @@ function findAccountFaults({ accountname, connectionstring, serviceurl, sastoken
     faults.push('parameter "accountname" is missing, expected the name of the storage account');
   }
   if (serviceurl !== undefined && !URL.canParse(serviceurl)) {
-    faults.push(`parameter "serviceurl" is no URL, got "${serviceurl}"`);
+    // Behind a question mark there may be a signature.
+    faults.push(`parameter "serviceurl" is no URL, got "${serviceurl.replace(/\?.*/s, '?…')}"`);
   }
   return faults;
 }

@@ -1,6 +1,12 @@
 import type { FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
-import { type LendingStream, type LentBytes, type LentRuns, lentRunsKey } from '../../core/index.ts';
+import {
+  countShortLivedBytes,
+  type LendingStream,
+  type LentBytes,
+  type LentRuns,
+  lentRunsKey,
+} from '../../core/index.ts';
 import { StorageInternalError } from '../errors.ts';
 import { driverName, toDriverError } from './errno.ts';
 
@@ -40,7 +46,10 @@ export class FileStream extends Readable implements LendingStream {
       return;
     }
     this.#fill(Buffer.allocUnsafe(wanted)).then(
-      (bytes) => this.push(bytes),
+      (bytes) => {
+        this.push(bytes);
+        countShortLivedBytes(bytes.length);
+      },
       (error: Error) => this.destroy(error),
     );
   }

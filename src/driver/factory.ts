@@ -43,7 +43,11 @@ export class DriverFactory {
     const create = this.#drivers.get(name);
     if (create === undefined) {
       const known = this.names();
-      throw new ConfigError(`storage driver "${name}" is not known; expected one of ${known.join(', ') || '(none)'}`, {
+      const programs = known.includes('ipc')
+        ? `, or ${ipcPrefix}NAME for a program registry-storage-NAME on the PATH`
+        : '';
+      const expected = `${known.join(', ') || '(none)'}${programs}`;
+      throw new ConfigError(`storage driver "${name}" is not known; expected one of ${expected}`, {
         driver: name,
         known,
       });

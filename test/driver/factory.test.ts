@@ -28,6 +28,7 @@ describe('DriverFactory', () => {
     const error = await errorOf(defaultDriverFactory().create('s33', {}));
     expect(error).toBeInstanceOf(ConfigError);
     expect(String(error)).toContain('"s33" is not known; expected one of azure, filesystem, gcs, inmemory, ipc, s3');
+    expect(String(error)).toContain('or ipc:NAME for a program registry-storage-NAME on the PATH');
   });
 
   it('hands the parameters to the driver and wraps what it makes', async () => {
